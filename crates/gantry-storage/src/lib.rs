@@ -1,1 +1,28 @@
-//! placeholder
+//! Where Gantry keeps things.
+//!
+//! Two seams and what joins them. [`MetaStore`] holds everything that has a relation (repositories, manifests, tags,
+//! links between repositories and blobs, upload sessions) and is the only truth: no question is ever answered by
+//! listing files. [`BlobStore`] holds bytes under the name of their digest. [`Store`] opens both, and makes sure that
+//! one process owns them and that they belong together.
+//!
+//! What this crate is not: it knows no HTTP, no access rights and no rules about manifests. It is handed values that
+//! are already valid (`gantry_oci` types) and answers with values or a small [`StorageError`].
+//!
+//! What an answer promises: when a write returns, it survives `kill -9` and a power cut, in the order bytes, directory
+//! entry, row. The one exception says so in its name, [`MetaStore::save_upload_soon`].
+
+pub mod blobs;
+pub mod clock;
+pub mod error;
+mod health;
+pub mod meta;
+pub mod store;
+
+pub use blobs::{BlobHandle, BlobStore, BlobStream, Space, StagedBlob, StagedInfo};
+pub use clock::Timestamp;
+pub use error::{Result, StorageError};
+pub use meta::{
+    BlobContent, MetaStats, MetaStore, NewBlob, NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest,
+    UploadRow,
+};
+pub use store::{OpenError, Store, StoreConfig};

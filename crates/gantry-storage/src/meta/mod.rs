@@ -1,0 +1,254 @@
+//! Everything that has a relation, behind one trait of domain methods.
+//!
+//! It is not a general database interface: each method is one question or one change of a registry, and each change is
+//! one transaction, so that an engine is free in how it gets there. SQL text appears below this module and nowhere else.
+//! An engine proves itself by the behaviour suite (`suite`), which runs on any `Arc<dyn MetaStore>`.
+//!
+//! Order is byte order of the UTF-8 text everywhere, and pages are keyset pages: "at most `limit`, strictly after this".
+
+pub mod sqlite;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+
+/// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
+#[async_trait]
+pub trait MetaStore: Send + Sync + 'static {
+    /// Names of repositories in byte order, strictly after `after`, at most `limit`.
+    async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
+
+    /// Whether anything was ever stored under this name.
+    async fn repository_exists(&self, repo: &RepoName) -> Result<bool>;
+
+    /// Tags in byte order, strictly after `after`, at most `limit`. `None`: the repository is unknown.
+    async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: usize) -> Result<Option<Vec<String>>>;
+
+    /// The manifest behind a tag or a digest in this repository.
+    async fn manifest(&self, repo: &RepoName, reference: &Reference) -> Result<Option<Arc<StoredManifest>>>;
+
+    /// Stores a manifest, its edges and its tags, if every blob and child that it needs is in this repository; the check
+    /// is part of the transaction. Nothing is written when something is missing.
+    async fn put_manifest(&self, manifest: NewManifest) -> Result<PutManifest>;
+
+    /// Removes a tag. False: there was none.
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool>;
+
+    /// Removes a manifest and every tag that points to it. False: there was none.
+    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+
+    /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
+    /// after `after`, at most `limit`. `artifact_types` is a union; none at all means every type.
+    async fn referrers(
+        &self,
+        repo: &RepoName,
+        subject: &Digest,
+        artifact_types: &[String],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Referrer>>;
+
+    /// A blob as seen from this repository: only through the repository's own link.
+    async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
+
+    /// A blob in any repository. For the path that stores an upload; never the answer to a client.
+    async fn any_blob(&self, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
+
+    /// Repositories that hold a link to this blob, at most `limit`, in no promised order.
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepoName>>;
+
+    /// Stores a blob's row (kept as it is when there already), links it into the repository (made when new) and ends the
+    /// upload session, in one transaction. The bytes must be durable before.
+    async fn put_blob(&self, blob: NewBlob) -> Result<()>;
+
+    /// Links a blob into `to`, if `from` holds the link in the moment of the transaction. False: it does not.
+    async fn mount_blob(&self, digest: &Digest, from: &RepoName, to: &RepoName) -> Result<bool>;
+
+    /// Removes the repository's link; the bytes stay for others. False: there was none.
+    async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+
+    /// Notes where an upload session stands, without waiting: the newest row of each session is written together with
+    /// other commits, at the latest after 50 milliseconds. A crash before that costs the client a part of its upload,
+    /// never the truth: the session then stands where it stood before. Readers of this process see the row at once.
+    fn save_upload_soon(&self, upload: UploadRow);
+
+    /// An upload session, including one that is not written yet.
+    async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>>;
+
+    /// Ends an upload session. False: there was none. The staged bytes are the blob store's matter.
+    async fn delete_upload(&self, id: &UploadId) -> Result<bool>;
+
+    /// Sessions that nobody touched since `touched_before`, the oldest first, at most `limit`.
+    async fn expired_uploads(&self, touched_before: Timestamp, limit: usize) -> Result<Vec<UploadRow>>;
+
+    /// Waits until everything given to [`MetaStore::save_upload_soon`] before is durable.
+    async fn flush(&self) -> Result<()>;
+
+    /// Why writes are refused since a commit failed; `None` while all is well. Never goes back to `None`.
+    fn read_only(&self) -> Option<String>;
+
+    /// Counters since start and sizes now. Cheap.
+    fn stats(&self) -> MetaStats;
+}
+
+/// A manifest as it was pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// Of `bytes`.
+    pub digest: Digest,
+    /// What it is served as.
+    pub media_type: String,
+    /// The exact bytes that were pushed.
+    pub bytes: Bytes,
+}
+
+/// A manifest to store, already parsed and checked against its digest.
+#[derive(Clone, Debug)]
+pub struct NewManifest {
+    /// Where it goes; made when it does not exist.
+    pub repo: RepoName,
+    /// Of `bytes`.
+    pub digest: Digest,
+    /// What it will be served as.
+    pub media_type: String,
+    /// The exact bytes.
+    pub bytes: Bytes,
+    /// Tags to point at it, moved if they exist.
+    pub tags: Vec<Tag>,
+    /// The manifest that this one refers to; need not exist.
+    pub subject: Option<Digest>,
+    /// As the referrers list shows and filters it.
+    pub artifact_type: Option<String>,
+    /// As the referrers list shows them.
+    pub annotations: BTreeMap<String, String>,
+    /// Blobs that must be linked in the repository, each once.
+    pub blobs: Vec<Digest>,
+    /// Child manifests, each once; they must be in the repository unless `allow_missing_manifests`.
+    pub manifests: Vec<Digest>,
+    /// Accept an index whose children are not (yet) all there.
+    pub allow_missing_manifests: bool,
+}
+
+/// What became of [`MetaStore::put_manifest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutManifest {
+    /// Durable.
+    Stored,
+    /// Nothing was written: these blobs and manifests are not in the repository.
+    Missing(Vec<Digest>),
+}
+
+/// One line of a referrers list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// Its place in the list; pass it as `after` to go on behind it.
+    pub cursor: u64,
+    /// Of the manifest.
+    pub digest: Digest,
+    /// Of the manifest in bytes.
+    pub size: u64,
+    /// Of the manifest.
+    pub media_type: String,
+    /// Of the manifest.
+    pub artifact_type: Option<String>,
+    /// Of the manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A blob that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Of the content.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Where the bytes are.
+    pub content: BlobContent,
+}
+
+/// Where a blob's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobContent {
+    /// In the row itself: small blobs.
+    Inline(Bytes),
+    /// In the blob store.
+    Stored {
+        /// As [`crate::BlobStore::publish`] named it; `None`: derived from the digest.
+        location: Option<String>,
+    },
+}
+
+/// A blob to store and link.
+#[derive(Clone, Debug)]
+pub struct NewBlob {
+    /// Where it is linked; made when it does not exist.
+    pub repo: RepoName,
+    /// Of the content.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Where the bytes are, durable already.
+    pub content: BlobContent,
+    /// The session that ends with it.
+    pub upload: Option<UploadId>,
+}
+
+/// Where an upload session stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadRow {
+    /// Its name.
+    pub id: UploadId,
+    /// The only repository under which it may be used.
+    pub repo: RepoName,
+    /// The only identity that may use it.
+    pub owner: String,
+    /// What it is hashed with.
+    pub algorithm: Algorithm,
+    /// Bytes received so far.
+    pub offset: u64,
+    /// The saved hash of these bytes.
+    pub hash_state: Vec<u8>,
+    /// The bytes themselves while they are few; then nothing is staged in the blob store.
+    pub buffered: Option<Bytes>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it was last used.
+    pub touched: Timestamp,
+}
+
+/// Upper bounds of the buckets of [`MetaStats::group_sizes`]; the last bucket has none.
+pub const GROUP_SIZE_BUCKETS: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// Counters since start, sizes now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetaStats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Operations that these transactions carried.
+    pub operations: u64,
+    /// Transactions by the number of operations they carried: up to 1, 2, 4, 8, 16, 32, 64, 128 ([`GROUP_SIZE_BUCKETS`]),
+    /// more. Not cumulative.
+    pub group_sizes: [u64; 9],
+    /// Manifests answered from memory.
+    pub manifest_hits: u64,
+    /// Manifests read from the database.
+    pub manifest_misses: u64,
+    /// Blob links answered from memory.
+    pub blob_hits: u64,
+    /// Blob links read from the database.
+    pub blob_misses: u64,
+    /// Bytes that the cache holds by its own reckoning.
+    pub cache_bytes: u64,
+    /// Bytes of the database and its log on disk.
+    pub database_bytes: u64,
+    /// Upload sessions open at the last commit.
+    pub uploads_open: u64,
+}

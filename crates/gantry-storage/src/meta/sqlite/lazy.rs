@@ -1,0 +1,179 @@
+//! Upload rows that may wait for somebody else's commit.
+//!
+//! A session's row changes with every request of an upload, and each new row replaces the one before. So a row waits here a
+//! moment: a later row of the same session takes its place, the end of the session takes it away, and what is left
+//! rides with a commit that happens anyway, or gets one of its own after [`LATEST`]. A small push thus costs one commit.
+//!
+//! While a row is being written it stays visible, so that a reader of this process never sees the session go back.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gantry_oci::UploadId;
+
+use crate::meta::UploadRow;
+
+/// A row younger than this does not ride along: it will likely be replaced or taken away.
+const RIDE_AFTER: Duration = Duration::from_millis(10);
+
+/// The longest that a row waits.
+const LATEST: Duration = Duration::from_millis(50);
+
+/// After a failed write.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Rows kept while the database refuses writes. Beyond that sessions fall back to the row they had.
+const KEPT_IN_FAILURE: usize = 4096;
+
+/// A row and since when it waits.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    row: UploadRow,
+    since: Instant,
+}
+
+impl Waiting {
+    pub(super) fn row(&self) -> &UploadRow {
+        &self.row
+    }
+}
+
+#[derive(Default)]
+struct Rows {
+    waiting: HashMap<UploadId, Waiting>,
+    /// Taken by the writer: being written, or about to be removed with the session.
+    taken: HashMap<UploadId, Waiting>,
+    /// The oldest row's time, or earlier.
+    oldest: Option<Instant>,
+    /// Nothing is tried before.
+    not_before: Option<Instant>,
+}
+
+/// The waiting rows. Shared by callers, readers and the writer.
+#[derive(Default)]
+pub(super) struct LazyUploads(Mutex<Rows>);
+
+impl LazyUploads {
+    /// Adds or replaces a row. True: the writer must be told, because it may be asleep.
+    pub(super) fn save(&self, row: UploadRow) -> bool {
+        let mut rows = self.lock();
+        let now = Instant::now();
+        // A session that is used all the time must not put off its row for ever.
+        let since = rows.waiting.get(&row.id).map_or(now, |waiting| waiting.since);
+        let wake = rows.oldest.is_none();
+        rows.oldest.get_or_insert(since);
+        rows.waiting.insert(row.id, Waiting { row, since });
+        wake
+    }
+
+    /// The newest row of a session, if it is not known to be in the database.
+    pub(super) fn get(&self, id: &UploadId) -> Option<UploadRow> {
+        let rows = self.lock();
+        rows.waiting.get(id).or_else(|| rows.taken.get(id)).map(|waiting| waiting.row.clone())
+    }
+
+    /// When the writer must act at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let rows = self.lock();
+        let due = rows.oldest? + LATEST;
+        Some(rows.not_before.map_or(due, |not_before| due.max(not_before)))
+    }
+
+    /// Takes what is to be written now: all of it, or what waited long enough.
+    pub(super) fn take_due(&self, all: bool) -> Vec<Waiting> {
+        let mut rows = self.lock();
+        let Some(oldest) = rows.oldest else { return Vec::new() };
+        let now = Instant::now();
+        let age = if all { Duration::ZERO } else { RIDE_AFTER };
+        let too_early = rows.not_before.is_some_and(|not_before| now < not_before);
+        if !all && (too_early || now.duration_since(oldest) < age) {
+            return Vec::new();
+        }
+        let due: Vec<Waiting> =
+            rows.waiting.values().filter(|waiting| now.duration_since(waiting.since) >= age).cloned().collect();
+        for waiting in &due {
+            rows.waiting.remove(&waiting.row.id);
+            rows.taken.insert(waiting.row.id, waiting.clone());
+        }
+        rows.oldest = rows.waiting.values().map(|waiting| waiting.since).min();
+        due
+    }
+
+    /// Takes a row out of the way of its session's end.
+    pub(super) fn take_ended(&self, id: &UploadId) -> Option<Waiting> {
+        let mut rows = self.lock();
+        let waiting = rows.waiting.remove(id)?;
+        rows.taken.insert(*id, waiting.clone());
+        if rows.waiting.is_empty() {
+            rows.oldest = None;
+        }
+        Some(waiting)
+    }
+
+    /// The transaction is over. `restore`: rows that it did not write after all, and that wait again unless a newer row came.
+    pub(super) fn settle(&self, restore: Vec<Waiting>, failed: bool) {
+        let mut rows = self.lock();
+        rows.taken.clear();
+        rows.not_before = failed.then(|| Instant::now() + RETRY);
+        for waiting in restore {
+            if rows.waiting.len() >= KEPT_IN_FAILURE {
+                break;
+            }
+            rows.oldest = Some(rows.oldest.map_or(waiting.since, |oldest| oldest.min(waiting.since)));
+            rows.waiting.entry(waiting.row.id).or_insert(waiting);
+        }
+    }
+
+    /// Sessions that wait for their row to be written.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use gantry_oci::Algorithm;
+
+    fn row(offset: u64) -> UploadRow {
+        UploadRow {
+            id: "0f8fad5b-d9cb-469f-a165-70867728950e".parse().expect("an id"),
+            repo: "a/b".parse().expect("a name"),
+            owner: String::new(),
+            algorithm: Algorithm::Sha256,
+            offset,
+            hash_state: Vec::new(),
+            buffered: None,
+            started: Timestamp(0),
+            touched: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn rows_coalesce_and_stay_visible_while_they_are_written() {
+        let lazy = LazyUploads::default();
+        let id = row(0).id;
+        assert!(lazy.save(row(0)), "the first row wakes the writer");
+        assert!(!lazy.save(row(1)));
+        assert!(lazy.take_due(false).is_empty(), "too young to ride along");
+        let due = lazy.take_due(true);
+        assert_eq!(due.len(), 1);
+        assert_eq!(lazy.get(&id).map(|row| row.offset), Some(1));
+        assert!(lazy.deadline().is_none());
+        assert!(lazy.save(row(2)), "the writer may have gone to sleep");
+        lazy.settle(due, true);
+        assert_eq!(lazy.get(&id).map(|row| row.offset), Some(2), "a restored row gives way to a newer one");
+        assert!(lazy.take_ended(&id).is_some());
+        assert_eq!(lazy.get(&id).map(|row| row.offset), Some(2));
+        lazy.settle(Vec::new(), false);
+        assert!(lazy.get(&id).is_none());
+        assert_eq!(lazy.len(), 0);
+    }
+}

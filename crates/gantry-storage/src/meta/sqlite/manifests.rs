@@ -1,0 +1,225 @@
+//! Manifests, their edges, and who refers to whom.
+
+use bytes::Bytes;
+use gantry_oci::{Digest, Reference, RepoName};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Row};
+
+use super::cache::Key;
+use super::value::{DigestColumn, integer, unsigned};
+use super::writer::Batch;
+use super::{blobs, repos, tags};
+use crate::clock::Timestamp;
+use crate::meta::{NewManifest, PutManifest, Referrer, StoredManifest};
+
+pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content
+     FROM repositories r CROSS JOIN tags t CROSS JOIN manifests m
+     WHERE r.name = ?1 AND t.repository = r.id AND t.name = ?2 AND m.id = t.manifest";
+pub(super) const BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.content
+     FROM repositories r CROSS JOIN manifests m
+     WHERE r.name = ?1 AND m.repository = r.id AND m.digest = ?2";
+pub(super) const EXISTING: &str = "SELECT id, media_type FROM manifests WHERE repository = ?1 AND digest = ?2";
+pub(super) const REFERRERS: &str = "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests
+     WHERE repository = ?1 AND subject = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
+pub(super) const REFERRERS_OF_TYPE: &str = "SELECT id FROM manifests
+     WHERE repository = ?1 AND subject = ?2 AND artifact_type = ?3 AND id > ?4 ORDER BY id LIMIT ?5";
+pub(super) const REFERRER: &str =
+    "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests WHERE id = ?1";
+
+const KIND_BLOB: i64 = 1;
+const KIND_MANIFEST: i64 = 2;
+
+pub(super) fn get(
+    connection: &Connection,
+    repo: &RepoName,
+    reference: &Reference,
+) -> rusqlite::Result<Option<StoredManifest>> {
+    let read = |row: &Row<'_>| {
+        Ok(StoredManifest {
+            digest: row.get::<_, DigestColumn>(0)?.0,
+            media_type: row.get(1)?,
+            bytes: Bytes::from(row.get::<_, Vec<u8>>(2)?),
+        })
+    };
+    match reference {
+        Reference::Tag(tag) => connection.prepare_cached(BY_TAG)?.query_row((repo.as_str(), tag.as_str()), read),
+        Reference::Digest(digest) => {
+            connection.prepare_cached(BY_DIGEST)?.query_row((repo.as_str(), DigestColumn(*digest)), read)
+        }
+    }
+    .optional()
+}
+
+/// What the manifest needs and the repository does not have.
+pub(super) fn missing(connection: &Connection, manifest: &NewManifest) -> rusqlite::Result<Vec<Digest>> {
+    let repository = repos::id(connection, &manifest.repo)?;
+    let mut missing = Vec::new();
+    for digest in &manifest.blobs {
+        let there = match repository {
+            Some(repository) => blobs::is_linked(connection, repository, digest)?,
+            None => false,
+        };
+        if !there {
+            missing.push(*digest);
+        }
+    }
+    let needed: &[Digest] = if manifest.allow_missing_manifests { &[] } else { &manifest.manifests };
+    for digest in needed {
+        let there = match repository {
+            Some(repository) => existing(connection, repository, digest)?.is_some(),
+            None => false,
+        };
+        // A manifest that lists itself is refused like any other that is not there: no digest contains itself.
+        if !there {
+            missing.push(*digest);
+        }
+    }
+    Ok(missing)
+}
+
+pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Result<PutManifest> {
+    let missing = missing(batch.connection, manifest)?;
+    if !missing.is_empty() {
+        return Ok(PutManifest::Missing(missing));
+    }
+    let now = Timestamp::now().0;
+    let repository = repos::id_or_new(batch, &manifest.repo)?;
+    let id = match existing(batch.connection, repository, &manifest.digest)? {
+        Some((id, media_type)) => {
+            // The same bytes may be pushed under another media type: the last one counts, for its tags too.
+            if media_type != manifest.media_type {
+                batch
+                    .connection
+                    .prepare_cached("UPDATE manifests SET media_type = ?2, artifact_type = ?3 WHERE id = ?1")?
+                    .execute((id, &manifest.media_type, &manifest.artifact_type))?;
+                put_edges(batch.connection, id, manifest)?;
+                batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
+                tags::touch_all(batch, &manifest.repo, id)?;
+            }
+            id
+        }
+        None => {
+            let id = insert(batch.connection, repository, manifest, now)?;
+            put_edges(batch.connection, id, manifest)?;
+            batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
+            id
+        }
+    };
+    for tag in &manifest.tags {
+        tags::set(batch, &manifest.repo, repository, tag, id, now)?;
+    }
+    Ok(PutManifest::Stored)
+}
+
+fn insert(connection: &Connection, repository: i64, manifest: &NewManifest, now: i64) -> rusqlite::Result<i64> {
+    let annotations = match manifest.subject {
+        Some(_) if !manifest.annotations.is_empty() => Some(
+            serde_json::to_string(&manifest.annotations).map_err(|e| Error::ToSqlConversionFailure(Box::new(e)))?,
+        ),
+        _ => None,
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO manifests
+                (repository, digest, size, created, media_type, artifact_type, subject, annotations, content)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+        )?
+        .query_row(
+            (
+                repository,
+                DigestColumn(manifest.digest),
+                integer(manifest.bytes.len()),
+                now,
+                &manifest.media_type,
+                &manifest.artifact_type,
+                manifest.subject.map(DigestColumn),
+                annotations,
+                manifest.bytes.as_ref(),
+            ),
+            |row| row.get(0),
+        )
+}
+
+fn put_edges(connection: &Connection, id: i64, manifest: &NewManifest) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO manifest_refs (manifest, kind, digest) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?;
+    for digest in &manifest.blobs {
+        insert.execute((id, KIND_BLOB, DigestColumn(*digest)))?;
+    }
+    for digest in &manifest.manifests {
+        insert.execute((id, KIND_MANIFEST, DigestColumn(*digest)))?;
+    }
+    Ok(())
+}
+
+pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) -> rusqlite::Result<bool> {
+    let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
+    let Some((id, _)) = existing(batch.connection, repository, digest)? else { return Ok(false) };
+    tags::touch_all(batch, repo, id)?;
+    for sql in [
+        "DELETE FROM tags WHERE manifest = ?1",
+        "DELETE FROM manifest_refs WHERE manifest = ?1",
+        "DELETE FROM manifests WHERE id = ?1",
+    ] {
+        batch.connection.prepare_cached(sql)?.execute([id])?;
+    }
+    batch.touch(Key::Manifest(repo.clone(), *digest));
+    Ok(true)
+}
+
+/// A manifest's number and media type.
+fn existing(connection: &Connection, repository: i64, digest: &Digest) -> rusqlite::Result<Option<(i64, String)>> {
+    connection
+        .prepare_cached(EXISTING)?
+        .query_row((repository, DigestColumn(*digest)), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+pub(super) fn referrers(
+    connection: &Connection,
+    repo: &RepoName,
+    subject: &Digest,
+    artifact_types: &[String],
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Referrer>> {
+    let Some(repository) = repos::id(connection, repo)? else { return Ok(Vec::new()) };
+    let (subject, after) = (DigestColumn(*subject), integer(after));
+    if artifact_types.is_empty() {
+        return connection
+            .prepare_cached(REFERRERS)?
+            .query_map((repository, subject, after, integer(limit)), referrer)?
+            .collect();
+    }
+    // Each type has its own walk along the index, so that a rare type among many others costs no more than a frequent one.
+    let mut page: Vec<i64> = Vec::new();
+    for artifact_type in artifact_types {
+        let mut of_type = connection.prepare_cached(REFERRERS_OF_TYPE)?;
+        let ids = of_type.query_map((repository, subject, artifact_type, after, integer(limit)), |row| row.get(0))?;
+        for id in ids {
+            page.push(id?);
+        }
+        page.sort_unstable();
+        page.dedup();
+        page.truncate(limit);
+    }
+    let mut one = connection.prepare_cached(REFERRER)?;
+    page.into_iter().filter_map(|id| one.query_row([id], referrer).optional().transpose()).collect()
+}
+
+fn referrer(row: &Row<'_>) -> rusqlite::Result<Referrer> {
+    let annotations = match row.get_ref(5)?.as_str_or_null()? {
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| Error::FromSqlConversionFailure(5, Type::Text, Box::new(error)))?,
+        None => std::collections::BTreeMap::new(),
+    };
+    Ok(Referrer {
+        cursor: unsigned(row, 0)?,
+        digest: row.get::<_, DigestColumn>(1)?.0,
+        size: unsigned(row, 2)?,
+        media_type: row.get(3)?,
+        artifact_type: row.get(4)?,
+        annotations,
+    })
+}

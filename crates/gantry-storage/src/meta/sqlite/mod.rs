@@ -1,0 +1,389 @@
+//! The embedded engine: one SQLite file in WAL mode.
+//!
+//! One thread writes and groups commits (`writer`), a few connections read (`readers`), exact caches answer what is asked all
+//! the time (`cache`), and upload rows wait a moment for company (`lazy`). The other modules hold the statements, one
+//! module for each kind of row.
+//!
+//! Not here: waiting for other processes. One process owns the data directory; a person's `sqlite3` shell may read, and may
+//! hold the writer up for a moment.
+
+mod blobs;
+mod cache;
+mod failure;
+mod lazy;
+mod manifests;
+mod readers;
+mod repos;
+mod schema;
+mod tags;
+mod uploads;
+mod value;
+mod writer;
+
+#[cfg(test)]
+mod stress;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gantry_oci::{Digest, Reference, RepoName, Tag, UploadId};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use self::cache::{ExactCache, Key, KeyRef, Value};
+use self::lazy::LazyUploads;
+use self::readers::Readers;
+use self::writer::{Shared, Writer};
+use super::{
+    MetaStats, MetaStore, NewBlob, NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest, UploadRow,
+};
+use crate::clock::Timestamp;
+use crate::error::{Result, StorageError};
+use crate::health::Health;
+
+/// How long a statement waits for another process's lock. Twice this is what a request waits at the worst: the group
+/// before its own, and its own.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Prepared statements kept by each connection: more than there are.
+const STATEMENTS: usize = 64;
+
+/// Negative: KiB of pages that a connection keeps.
+const READER_CACHE_KIB: i64 = -1024;
+const WRITER_CACHE_KIB: i64 = -4096;
+
+/// A manifest with more edges than this is checked on a reading connection first, so that a list of invented digests does not hold
+/// up the writer.
+const MANY_EDGES: usize = 256;
+
+/// The statements on the hot paths; a test looks at their query plans.
+#[cfg(test)]
+const HOT_SQL: &[&str] = &[
+    repos::CATALOG,
+    repos::ID,
+    tags::PAGE,
+    tags::OF_MANIFEST,
+    manifests::BY_TAG,
+    manifests::BY_DIGEST,
+    manifests::EXISTING,
+    manifests::REFERRERS,
+    manifests::REFERRERS_OF_TYPE,
+    manifests::REFERRER,
+    blobs::LINKED,
+    blobs::ANY,
+    blobs::IS_LINKED,
+    blobs::HOLDERS,
+    blobs::ID,
+    uploads::GET,
+    uploads::EXPIRED,
+];
+
+/// Why a database file was not opened.
+#[derive(Debug)]
+pub(crate) enum OpenDatabaseError {
+    /// It is something else.
+    NotOurs(String),
+    /// A later version made it.
+    Newer { found: i64, known: i64 },
+    /// Its pages contradict each other.
+    Corrupt(String),
+    /// Anything else.
+    Storage(StorageError),
+}
+
+impl From<rusqlite::Error> for OpenDatabaseError {
+    fn from(error: rusqlite::Error) -> OpenDatabaseError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => OpenDatabaseError::NotOurs(String::from("not a SQLite file")),
+            Some(ErrorCode::DatabaseCorrupt) => OpenDatabaseError::Corrupt(error.to_string()),
+            _ => OpenDatabaseError::Storage(failure::sort("opening the database", &error)),
+        }
+    }
+}
+
+/// An open database that has been looked at, and not yet changed.
+pub(crate) struct ExaminedDatabase {
+    connection: Connection,
+    path: PathBuf,
+    version: i64,
+    store_id: Option<String>,
+    marker_written: bool,
+}
+
+impl ExaminedDatabase {
+    /// Opens the file (made when missing) and finds out what it is. Reads a few pages, however large it is.
+    pub(crate) fn open(path: &Path) -> Result<ExaminedDatabase, OpenDatabaseError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let version = schema::version(&connection)?;
+        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let has_tables = connection.prepare("SELECT 1 FROM sqlite_schema LIMIT 1")?.exists([])?;
+        if has_tables && application != i64::from(schema::APPLICATION_ID) {
+            return Err(OpenDatabaseError::NotOurs(String::from("a SQLite database of another program")));
+        }
+        if version > schema::newest() {
+            return Err(OpenDatabaseError::Newer { found: version, known: schema::newest() });
+        }
+        let (store_id, marker_written) = if version > 0 {
+            (schema::setting(&connection, "store_id")?, schema::setting(&connection, "marker_written")?.is_some())
+        } else {
+            (None, false)
+        };
+        Ok(ExaminedDatabase { connection, path: path.to_owned(), version, store_id, marker_written })
+    }
+
+    /// The store that the database belongs to; `None`: it is new.
+    pub(crate) fn store_id(&self) -> Option<&str> {
+        self.store_id.as_deref()
+    }
+
+    /// Whether the blob root got its marker. False after a crash in the middle of the first start.
+    pub(crate) fn marker_written(&self) -> bool {
+        self.marker_written
+    }
+
+    /// Brings the schema up to date and gives a new database its id, durably.
+    pub(crate) fn prepare(&mut self, store_id: &str) -> Result<(), OpenDatabaseError> {
+        let connection = &mut self.connection;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        // A log that once grew long gives its room back.
+        connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        // What a savepoint may have to undo is kept in memory, not in temporary files.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
+        schema::migrate(connection, self.version)?;
+        if self.store_id.is_none() {
+            schema::set_setting(connection, "store_id", store_id)?;
+            self.store_id = Some(store_id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Remembers that the blob root has its marker, so that from now on a missing one means a missing disk.
+    pub(crate) fn note_marker(&mut self) -> Result<(), OpenDatabaseError> {
+        schema::set_setting(&self.connection, "marker_written", "1")?;
+        self.marker_written = true;
+        Ok(())
+    }
+
+    /// Starts the engine. `keep` is held until the last write is done.
+    pub(crate) fn start(self, cache_bytes: u64, keep: Option<Arc<File>>) -> Result<SqliteMeta, OpenDatabaseError> {
+        let open = uploads::count(&self.connection)?;
+        let shared = Arc::new(Shared {
+            cache: ExactCache::new(cache_bytes),
+            lazy: LazyUploads::default(),
+            health: Health::default(),
+            commits: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+            group_sizes: Default::default(),
+            uploads_open: AtomicI64::new(open),
+            break_next_commit: false.into(),
+        });
+        let writer = Writer::start(self.connection, Arc::clone(&shared), keep, self.path.clone())
+            .map_err(|error| OpenDatabaseError::Storage(StorageError::from_io("starting the writer", error)))?;
+        Ok(SqliteMeta { writer, readers: Arc::new(Readers::new(&self.path)), shared, path: self.path })
+    }
+}
+
+/// [`MetaStore`] on SQLite.
+pub struct SqliteMeta {
+    writer: Writer,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+    path: PathBuf,
+}
+
+impl SqliteMeta {
+    /// Writes what waits, folds the log into the database file and stops writing. Reads go on.
+    pub(crate) async fn close(&self) {
+        self.writer.stop().await;
+    }
+
+    /// For tests: the next commit fails as if the disk had not kept it.
+    #[cfg(any(test, feature = "suite"))]
+    pub fn break_next_commit(&self) {
+        self.shared.break_next_commit.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl MetaStore for SqliteMeta {
+    async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        let after = after.unwrap_or_default().to_owned();
+        self.readers.read("listing repositories", move |c| repos::catalog(c, &after, limit)).await
+    }
+
+    async fn repository_exists(&self, repo: &RepoName) -> Result<bool> {
+        let repo = repo.clone();
+        self.readers.read("looking for a repository", move |c| Ok(repos::id(c, &repo)?.is_some())).await
+    }
+
+    async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: usize) -> Result<Option<Vec<String>>> {
+        let (repo, after) = (repo.clone(), after.unwrap_or_default().to_owned());
+        self.readers.read("listing tags", move |c| tags::page(c, &repo, &after, limit)).await
+    }
+
+    async fn manifest(&self, repo: &RepoName, reference: &Reference) -> Result<Option<Arc<StoredManifest>>> {
+        let ask = KeyRef::reference(repo, reference);
+        if let Some(Value::Manifest(manifest)) = self.shared.cache.get(ask) {
+            return Ok(Some(manifest));
+        }
+        let ticket = self.shared.cache.begin_read(ask);
+        let key = Key::reference(repo, reference);
+        let (repo, reference) = (repo.clone(), reference.clone());
+        let found = self
+            .readers
+            .read("reading a manifest", move |c| manifests::get(c, &repo, &reference))
+            .await?
+            .map(Arc::new);
+        if let (Some(ticket), Some(manifest)) = (ticket, &found) {
+            self.shared.cache.end_read(ticket, key, Value::Manifest(Arc::clone(manifest)));
+        }
+        Ok(found)
+    }
+
+    async fn put_manifest(&self, manifest: NewManifest) -> Result<PutManifest> {
+        let manifest = Arc::new(manifest);
+        if manifest.blobs.len() + manifest.manifests.len() > MANY_EDGES {
+            let early = Arc::clone(&manifest);
+            let missing =
+                self.readers.read("checking a manifest", move |c| manifests::missing(c, &early)).await?;
+            if !missing.is_empty() {
+                return Ok(PutManifest::Missing(missing));
+            }
+        }
+        self.writer.run("storing a manifest", None, move |batch| manifests::put(batch, &manifest)).await
+    }
+
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
+        let (repo, tag) = (repo.clone(), tag.clone());
+        self.writer.run("deleting a tag", None, move |batch| tags::delete(batch, &repo, &tag)).await
+    }
+
+    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
+        let (repo, digest) = (repo.clone(), *digest);
+        self.writer.run("deleting a manifest", None, move |batch| manifests::delete(batch, &repo, &digest)).await
+    }
+
+    async fn referrers(
+        &self,
+        repo: &RepoName,
+        subject: &Digest,
+        artifact_types: &[String],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Referrer>> {
+        let (repo, subject, artifact_types) = (repo.clone(), *subject, artifact_types.to_vec());
+        let after = after.unwrap_or(0);
+        self.readers
+            .read("listing referrers", move |c| {
+                manifests::referrers(c, &repo, &subject, &artifact_types, after, limit)
+            })
+            .await
+    }
+
+    async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
+        let ask = KeyRef::Blob(repo.as_str(), digest);
+        if let Some(Value::Blob(blob)) = self.shared.cache.get(ask) {
+            return Ok(Some(blob));
+        }
+        let ticket = self.shared.cache.begin_read(ask);
+        let (repo, digest) = (repo.clone(), *digest);
+        let key = Key::Blob(repo.clone(), digest);
+        let found =
+            self.readers.read("reading a blob's row", move |c| blobs::get(c, &repo, &digest)).await?.map(Arc::new);
+        if let (Some(ticket), Some(blob)) = (ticket, &found) {
+            self.shared.cache.end_read(ticket, key, Value::Blob(Arc::clone(blob)));
+        }
+        Ok(found)
+    }
+
+    async fn any_blob(&self, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
+        let digest = *digest;
+        Ok(self.readers.read("reading a blob's row", move |c| blobs::any(c, &digest)).await?.map(Arc::new))
+    }
+
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepoName>> {
+        let digest = *digest;
+        self.readers.read("looking for a blob's holders", move |c| blobs::holders(c, &digest, limit)).await
+    }
+
+    async fn put_blob(&self, blob: NewBlob) -> Result<()> {
+        self.writer.run("storing a blob's row", blob.upload, move |batch| blobs::put(batch, &blob)).await
+    }
+
+    async fn mount_blob(&self, digest: &Digest, from: &RepoName, to: &RepoName) -> Result<bool> {
+        let (digest, from, to) = (*digest, from.clone(), to.clone());
+        self.writer.run("mounting a blob", None, move |batch| blobs::mount(batch, &digest, &from, &to)).await
+    }
+
+    async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
+        let (repo, digest) = (repo.clone(), *digest);
+        self.writer.run("deleting a blob's link", None, move |batch| blobs::unlink(batch, &repo, &digest)).await
+    }
+
+    fn save_upload_soon(&self, upload: UploadRow) {
+        self.writer.save_soon(upload);
+    }
+
+    async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>> {
+        if let Some(row) = self.shared.lazy.get(id) {
+            return Ok(Some(row));
+        }
+        let id = *id;
+        self.readers.read("reading an upload session", move |c| uploads::get(c, &id)).await
+    }
+
+    async fn delete_upload(&self, id: &UploadId) -> Result<bool> {
+        let (id, shared) = (*id, Arc::clone(&self.shared));
+        self.writer
+            .run("ending an upload session", Some(id), move |batch| {
+                let waiting = shared.lazy.get(&id).is_some();
+                Ok(uploads::delete(batch, &id)? || waiting)
+            })
+            .await
+    }
+
+    async fn expired_uploads(&self, touched_before: Timestamp, limit: usize) -> Result<Vec<UploadRow>> {
+        // A row that still waits may say that its session was used just now.
+        self.flush().await?;
+        self.readers.read("looking for old uploads", move |c| uploads::expired(c, touched_before, limit)).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.writer.flush().await
+    }
+
+    fn read_only(&self) -> Option<String> {
+        self.shared.health.read_only()
+    }
+
+    fn stats(&self) -> MetaStats {
+        let shared = &self.shared;
+        let [(manifest_hits, manifest_misses), (blob_hits, blob_misses)] = shared.cache.counts();
+        let mut log = self.path.as_os_str().to_owned();
+        log.push("-wal");
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        MetaStats {
+            commits: shared.commits.load(Ordering::Relaxed),
+            operations: shared.operations.load(Ordering::Relaxed),
+            group_sizes: shared.group_sizes.each_ref().map(|bucket| bucket.load(Ordering::Relaxed)),
+            manifest_hits,
+            manifest_misses,
+            blob_hits,
+            blob_misses,
+            cache_bytes: shared.cache.bytes(),
+            database_bytes: bytes(&self.path) + bytes(Path::new(&log)),
+            uploads_open: u64::try_from(shared.uploads_open.load(Ordering::Relaxed)).unwrap_or(0),
+        }
+    }
+}

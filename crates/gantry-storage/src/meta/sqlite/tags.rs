@@ -1,0 +1,69 @@
+//! Tags.
+
+use gantry_oci::{RepoName, Tag};
+use rusqlite::Connection;
+
+use super::cache::Key;
+use super::repos;
+use super::value::integer;
+use super::writer::Batch;
+
+pub(super) const PAGE: &str = "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+pub(super) const OF_MANIFEST: &str = "SELECT name FROM tags WHERE manifest = ?1";
+
+pub(super) fn page(
+    connection: &Connection,
+    repo: &RepoName,
+    after: &str,
+    limit: usize,
+) -> rusqlite::Result<Option<Vec<String>>> {
+    let Some(repository) = repos::id(connection, repo)? else { return Ok(None) };
+    connection
+        .prepare_cached(PAGE)?
+        .query_map((repository, after, integer(limit)), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()
+        .map(Some)
+}
+
+/// Points a tag at a manifest.
+pub(super) fn set(
+    batch: &mut Batch<'_>,
+    repo: &RepoName,
+    repository: i64,
+    tag: &Tag,
+    manifest: i64,
+    now: i64,
+) -> rusqlite::Result<()> {
+    batch
+        .connection
+        .prepare_cached(
+            "INSERT INTO tags (repository, name, manifest, updated) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest, updated = excluded.updated",
+        )?
+        .execute((repository, tag.as_str(), manifest, now))?;
+    batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
+    Ok(())
+}
+
+pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, tag: &Tag) -> rusqlite::Result<bool> {
+    let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
+    let deleted = batch
+        .connection
+        .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND name = ?2")?
+        .execute((repository, tag.as_str()))?;
+    batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
+    Ok(deleted > 0)
+}
+
+/// Notes that every tag of a manifest answers differently from now on.
+pub(super) fn touch_all(batch: &mut Batch<'_>, repo: &RepoName, manifest: i64) -> rusqlite::Result<()> {
+    let names: Vec<String> = batch
+        .connection
+        .prepare_cached(OF_MANIFEST)?
+        .query_map([manifest], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in names {
+        batch.touch(Key::Tag(repo.clone(), name.into()));
+    }
+    Ok(())
+}
