@@ -12,13 +12,21 @@
 //! comes back. So rows, bytes and directory must agree on the store's id, and what does not fit is refused with a message that
 //! says what to do. All checks together read a few pages and a few small files, however big the store is.
 
+mod guard;
+
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::guard::{Found, Lock};
 use crate::blobs::BlobStore;
+use crate::blobs::key::Key;
+use crate::blobs::local::LocalBlobs;
 use crate::error::StorageError;
 use crate::meta::MetaStore;
+use crate::meta::sqlite::{ExaminedDatabase, OpenDatabaseError, SqliteMeta};
 
 /// Where a store lies and how much it may use.
 #[derive(Clone, Debug)]
@@ -43,6 +51,10 @@ pub struct Store {
     pub blobs: Arc<dyn BlobStore>,
     /// Blobs up to this many bytes belong in their row.
     pub inline_limit: usize,
+    id: String,
+    sqlite: Arc<SqliteMeta>,
+    local: LocalBlobs,
+    _lock: Arc<File>,
 }
 
 impl Store {
@@ -51,12 +63,227 @@ impl Store {
     /// # Errors
     /// [`OpenError`]: each message says what to do.
     pub async fn open(config: StoreConfig) -> Result<Store, OpenError> {
-        let _ = config;
-        Err(OpenError::Storage(StorageError::Unavailable { during: "opening", message: String::from("not built yet") }))
+        tokio::task::spawn_blocking(move || open(&config)).await.unwrap_or_else(|_| {
+            let message = String::from("the program is shutting down");
+            Err(OpenError::Storage(StorageError::Unavailable { during: "opening the store", message }))
+        })
     }
 
-    /// Writes what is pending, folds the log into the database and releases the directory.
-    pub async fn close(self) {}
+    /// What names this store for ever.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The engine itself, for what the trait does not have.
+    #[must_use]
+    pub fn sqlite(&self) -> &Arc<SqliteMeta> {
+        &self.sqlite
+    }
+
+    /// The blob store itself, for what the trait does not have.
+    #[must_use]
+    pub fn local(&self) -> &LocalBlobs {
+        &self.local
+    }
+
+    /// Writes what is pending, folds the log into the database and releases the directory. Whoever still holds `meta` can
+    /// read, and is refused writes.
+    pub async fn close(self) {
+        self.sqlite.close().await;
+    }
+}
+
+/// Everything that opening does. Blocks; reads a few pages and small files, however big the store is.
+fn open(config: &StoreConfig) -> Result<Store, OpenError> {
+    let (data_dir, existed) = make_data_dir(&config.data_dir)?;
+    let note = guard::note_path(&data_dir);
+    if existed {
+        refuse_empty_mount(&data_dir, note.as_deref())?;
+    }
+    let lock = take_lock(&data_dir)?;
+    let blob_root = config.blob_path.clone().unwrap_or_else(|| data_dir.clone());
+    std::fs::create_dir_all(&blob_root).map_err(|error| path_error(&blob_root, error))?;
+    let database = config.sqlite_path.clone().unwrap_or_else(|| data_dir.join("gantry.db"));
+
+    let marker = blob_root.join(Key::Marker.to_string());
+    let found = guard::read_id(&marker).map_err(|error| path_error(&marker, error))?;
+    let is_new = std::fs::metadata(&database).map_or(true, |metadata| metadata.len() == 0);
+    if is_new {
+        // Before a database is made, which would hide that there was none.
+        refuse_lost_database(&blob_root, &database, &found)?;
+    }
+    let failed = |error| database_error(&database, error);
+    let mut examined = ExaminedDatabase::open(&database).map_err(failed)?;
+    let id = match examined.store_id() {
+        Some(id) => {
+            let id = id.to_owned();
+            check_marker(&blob_root, &database, &id, &found, examined.marker_written())?;
+            id
+        }
+        None => {
+            refuse_lost_database(&blob_root, &database, &found)?;
+            uuid::Uuid::new_v4().to_string()
+        }
+    };
+    examined.prepare(&id).map_err(failed)?;
+    if is_new {
+        sync_parent(&database)?;
+    }
+    if found == Found::Nothing {
+        let text = format!("{id}\nThe blobs in this directory belong to the Gantry store with this id. Do not remove this file.\n");
+        guard::write_whole(&marker, &text).map_err(|error| path_error(&marker, error))?;
+    }
+    if !examined.marker_written() {
+        examined.note_marker().map_err(failed)?;
+    }
+    if let Some(note) = note {
+        write_note(&note, &data_dir, &id);
+    }
+
+    let local = LocalBlobs::open(&blob_root).map_err(|error| path_error(&blob_root, error))?;
+    let sqlite = Arc::new(examined.start(config.cache_bytes, Some(Arc::clone(&lock))).map_err(failed)?);
+    Ok(Store {
+        meta: Arc::clone(&sqlite) as Arc<dyn MetaStore>,
+        blobs: Arc::new(local.clone()),
+        inline_limit: config.inline_limit,
+        id,
+        sqlite,
+        local,
+        _lock: lock,
+    })
+}
+
+/// The data directory by its full name, made when missing; whether it was there before.
+fn make_data_dir(data_dir: &Path) -> Result<(PathBuf, bool), OpenError> {
+    let existed = data_dir.exists();
+    if !existed {
+        // Rows will hold secrets one day: for the owner only.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data_dir)
+            .map_err(|error| path_error(data_dir, error))?;
+    }
+    let full = data_dir.canonicalize().map_err(|error| path_error(data_dir, error))?;
+    if !full.is_dir() {
+        return Err(path_error(&full, io::ErrorKind::NotADirectory.into()));
+    }
+    if !existed {
+        sync_parent(&full)?;
+    }
+    Ok((full, existed))
+}
+
+fn refuse_empty_mount(data_dir: &Path, note: Option<&Path>) -> Result<(), OpenError> {
+    let Some(note) = note else { return Ok(()) };
+    if !guard::is_empty(data_dir).map_err(|error| path_error(data_dir, error))? {
+        return Ok(());
+    }
+    let id = match guard::read_id(note) {
+        Ok(Found::Nothing) => return Ok(()),
+        Ok(Found::Id(id)) => id,
+        Ok(Found::Nonsense) => return Err(OpenError::BadMarker { path: note.display().to_string() }),
+        Err(error) => return Err(path_error(note, error)),
+    };
+    Err(OpenError::EmptyMount { data_dir: data_dir.display().to_string(), id, note: note.display().to_string() })
+}
+
+fn take_lock(data_dir: &Path) -> Result<Arc<File>, OpenError> {
+    let path = data_dir.join("gantry.lock");
+    match guard::lock(&path).map_err(|error| path_error(&path, error))? {
+        Lock::Ours(file) => Ok(Arc::new(file)),
+        Lock::Taken(pid) => Err(OpenError::InUse { data_dir: data_dir.display().to_string(), pid }),
+    }
+}
+
+/// A blob root with an owner, and no database: the database is elsewhere.
+fn refuse_lost_database(blob_root: &Path, database: &Path, found: &Found) -> Result<(), OpenError> {
+    match found {
+        Found::Nothing => Ok(()),
+        Found::Id(found) => Err(OpenError::DatabaseMissing {
+            blob_root: blob_root.display().to_string(),
+            database: database.display().to_string(),
+            found: found.clone(),
+        }),
+        Found::Nonsense => Err(bad_marker(blob_root)),
+    }
+}
+
+fn check_marker(
+    blob_root: &Path,
+    database: &Path,
+    id: &str,
+    found: &Found,
+    marker_written: bool,
+) -> Result<(), OpenError> {
+    let (blob_root_text, database) = (blob_root.display().to_string(), database.display().to_string());
+    match found {
+        Found::Id(found) if found == id => Ok(()),
+        Found::Id(found) => Err(OpenError::ForeignBlobs {
+            blob_root: blob_root_text,
+            database,
+            id: id.to_owned(),
+            found: found.clone(),
+        }),
+        // The first start was cut short between the database and the marker.
+        Found::Nothing if !marker_written => Ok(()),
+        Found::Nothing => Err(OpenError::MarkerMissing { blob_root: blob_root_text, database, id: id.to_owned() }),
+        Found::Nonsense => Err(bad_marker(blob_root)),
+    }
+}
+
+fn bad_marker(blob_root: &Path) -> OpenError {
+    OpenError::BadMarker { path: blob_root.join(Key::Marker.to_string()).display().to_string() }
+}
+
+/// Leaves word outside of the data directory. Where that cannot be done an empty mount point is not noticed.
+fn write_note(note: &Path, data_dir: &Path, id: &str) {
+    if guard::read_id(note).is_ok_and(|found| found == Found::Id(id.to_owned())) {
+        return;
+    }
+    let text = format!(
+        "{id}\nThe directory {} holds the Gantry store with this id. While this note is here, Gantry does not take\n\
+         that directory for a new store when it is empty, because then its volume is probably not mounted.\n",
+        data_dir.display()
+    );
+    if let Err(error) = guard::write_whole(note, &text) {
+        tracing::debug!(%error, note = %note.display(), "no note beside the data directory");
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), OpenError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(|error| path_error(parent, error))
+}
+
+fn path_error(path: &Path, source: io::Error) -> OpenError {
+    let path = path.display().to_string();
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            OpenError::NotWritable { path, source }
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::Full { path },
+        _ => OpenError::Io { path, source },
+    }
+}
+
+fn database_error(database: &Path, error: OpenDatabaseError) -> OpenError {
+    let path = database.display().to_string();
+    match error {
+        OpenDatabaseError::NotOurs(what) => OpenError::NotOurs { database: path, what },
+        OpenDatabaseError::Newer { found, known } => OpenError::NewerSchema { database: path, found, known },
+        OpenDatabaseError::Corrupt(what) => OpenError::Corrupt { database: path, what },
+        OpenDatabaseError::Storage(StorageError::Full { .. }) => OpenError::Full { path },
+        OpenDatabaseError::Storage(StorageError::Io { source, .. }) => path_error(database, source),
+        OpenDatabaseError::Storage(StorageError::ReadOnly { reason }) => {
+            OpenError::NotWritable { path, source: io::Error::new(io::ErrorKind::PermissionDenied, reason) }
+        }
+        OpenDatabaseError::Storage(other) => OpenError::Storage(other),
+    }
 }
 
 /// Why a store was not opened. The text is for the person at the keyboard.
