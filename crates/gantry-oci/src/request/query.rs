@@ -1,0 +1,136 @@
+//! Query strings: `application/x-www-form-urlencoded` as clients really write it.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::{MountSource, Page, RequestError, TAGS_MAX, shown};
+use crate::{Algorithm, Reference, Tag};
+
+/// A query, read again for each key: there are few.
+#[derive(Clone, Copy)]
+pub(super) struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    pub(super) fn new(query: &'a str) -> Self {
+        Self(query)
+    }
+
+    fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+
+    /// The first value of a key, decoded; an empty one counts as absent.
+    pub(super) fn get(self, key: &str) -> Option<Cow<'a, str>> {
+        self.pairs().find(|(name, value)| *name == key && !value.is_empty()).map(|(_, value)| decode(value))
+    }
+
+    pub(super) fn page(self) -> Result<Page, RequestError> {
+        let n = self.get("n").map(|text| number(&text)).transpose()?;
+        Ok(Page {
+            n: n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            last: self.get("last").map(Cow::into_owned),
+        })
+    }
+
+    pub(super) fn cursor(self) -> Result<Option<u64>, RequestError> {
+        self.get("after").map(|text| number(&text)).transpose()
+    }
+
+    /// Each once. A raw `+` stays one: media types have no blanks (T69).
+    pub(super) fn artifact_types(self) -> Vec<String> {
+        let mut types: Vec<String> = Vec::new();
+        for (_, value) in self.pairs().filter(|(name, value)| *name == "artifactType" && !value.is_empty()) {
+            let value = percent_decode_str(value).decode_utf8_lossy();
+            if types.iter().all(|known| *known != value) {
+                types.push(value.into_owned());
+            }
+        }
+        types
+    }
+
+    /// `?tag=`, each once (E-10.11).
+    pub(super) fn tags(self, reference: &Reference) -> Result<Vec<Tag>, RequestError> {
+        let mut tags: Vec<Tag> = Vec::new();
+        for (_, value) in self.pairs().filter(|(name, _)| *name == "tag") {
+            if matches!(reference, Reference::Tag(_)) {
+                return Err(RequestError::TagWithTagParameter);
+            }
+            let value = decode(value);
+            let tag = value.parse().map_err(|_| RequestError::InvalidTag(shown(&value)))?;
+            if tags.contains(&tag) {
+                continue;
+            }
+            if tags.len() == TAGS_MAX {
+                return Err(RequestError::TooManyTags(TAGS_MAX));
+            }
+            tags.push(tag);
+        }
+        Ok(tags)
+    }
+
+    pub(super) fn mount_source(self) -> Option<MountSource> {
+        self.get("from").map(|from| from.parse().map_or(MountSource::Invalid, MountSource::Repository))
+    }
+
+    pub(super) fn algorithm(self) -> Result<Option<Algorithm>, RequestError> {
+        let parse =
+            |text: Cow<'_, str>| text.parse().map_err(|_| RequestError::UnsupportedAlgorithm(shown(&text)));
+        self.get("digest-algorithm").map(parse).transpose()
+    }
+}
+
+fn decode(value: &str) -> Cow<'_, str> {
+    if value.contains('+') {
+        return Cow::Owned(percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned());
+    }
+    percent_decode_str(value).decode_utf8_lossy()
+}
+
+/// A number without sign; more than fits is as much as fits.
+fn number(text: &str) -> Result<u64, RequestError> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.parse().unwrap_or(u64::MAX))
+    } else {
+        Err(RequestError::InvalidPage(shown(text)))
+    }
+}
+
+/// What need not be encoded in a value.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
+/// Writes a query behind a path.
+pub(super) struct QueryWriter<'a> {
+    path: &'a mut String,
+    next: char,
+}
+
+impl<'a> QueryWriter<'a> {
+    pub(super) fn new(path: &'a mut String) -> Self {
+        Self { path, next: '?' }
+    }
+
+    pub(super) fn pair(&mut self, key: &str, value: &str) {
+        self.path.push(std::mem::replace(&mut self.next, '&'));
+        self.path.push_str(key);
+        self.path.push('=');
+        self.path.extend(utf8_percent_encode(value, ENCODED));
+    }
+
+    pub(super) fn maybe(&mut self, key: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.pair(key, &value.to_string());
+        }
+    }
+
+    pub(super) fn page(&mut self, page: &Page) {
+        if let Some(last) = &page.last {
+            self.pair("last", last);
+        }
+        self.maybe("n", page.n);
+    }
+}
