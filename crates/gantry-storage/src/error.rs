@@ -95,7 +95,8 @@ impl StorageError {
 /// Too many open files, in this process or on this machine: passes when connections close.
 fn is_out_of_handles(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    code == Some(rustix::io::Errno::MFILE.raw_os_error()) || code == Some(rustix::io::Errno::NFILE.raw_os_error())
+    code == Some(rustix::io::Errno::MFILE.raw_os_error())
+        || code == Some(rustix::io::Errno::NFILE.raw_os_error())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub use blobs::{BlobHandle, BlobStore, BlobStream, Space, StagedBlob, StagedInfo
 pub use clock::Timestamp;
 pub use error::{Result, StorageError};
 pub use meta::{
-    BlobContent, MetaStats, MetaStore, NewBlob, NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest,
-    UploadRow,
+    BlobContent, MetaStats, MetaStore, NewBlob, NewManifest, PutManifest, Referrer, StoredBlob,
+    StoredManifest, UploadRow,
 };
 pub use store::{OpenError, Store, StoreConfig};

@@ -131,7 +131,9 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
         sync_parent(&database)?;
     }
     if found == Found::Nothing {
-        let text = format!("{id}\nThe blobs in this directory belong to the Gantry store with this id. Do not remove this file.\n");
+        let text = format!(
+            "{id}\nThe blobs in this directory belong to the Gantry store with this id. Do not remove this file.\n"
+        );
         guard::write_whole(&marker, &text).map_err(|error| path_error(&marker, error))?;
     }
     if !examined.marker_written() {
@@ -186,7 +188,11 @@ fn refuse_empty_mount(data_dir: &Path, note: Option<&Path>) -> Result<(), OpenEr
         Ok(Found::Nonsense) => return Err(OpenError::BadMarker { path: note.display().to_string() }),
         Err(error) => return Err(path_error(note, error)),
     };
-    Err(OpenError::EmptyMount { data_dir: data_dir.display().to_string(), id, note: note.display().to_string() })
+    Err(OpenError::EmptyMount {
+        data_dir: data_dir.display().to_string(),
+        id,
+        note: note.display().to_string(),
+    })
 }
 
 fn take_lock(data_dir: &Path) -> Result<Arc<File>, OpenError> {
@@ -228,7 +234,9 @@ fn check_marker(
         }),
         // The first start was cut short between the database and the marker.
         Found::Nothing if !marker_written => Ok(()),
-        Found::Nothing => Err(OpenError::MarkerMissing { blob_root: blob_root_text, database, id: id.to_owned() }),
+        Found::Nothing => {
+            Err(OpenError::MarkerMissing { blob_root: blob_root_text, database, id: id.to_owned() })
+        }
         Found::Nonsense => Err(bad_marker(blob_root)),
     }
 }
@@ -355,7 +363,9 @@ pub enum OpenError {
         found: String,
     },
     /// The marker or a note cannot be understood.
-    #[error("{path} should hold the id of a store, but does not: restore it from a backup, or write the right id into it.")]
+    #[error(
+        "{path} should hold the id of a store, but does not: restore it from a backup, or write the right id into it."
+    )]
     BadMarker {
         /// The file.
         path: String,

@@ -36,7 +36,8 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Reads the first `size` staged bytes again. `None` when fewer are there. For the time after a crash, when the saved
     /// hash state may be ahead of the disk.
-    async fn hash_staged(&self, upload: &UploadId, size: u64, algorithm: Algorithm) -> Result<Option<Hasher>>;
+    async fn hash_staged(&self, upload: &UploadId, size: u64, algorithm: Algorithm)
+    -> Result<Option<Hasher>>;
 
     /// Turns an upload's bytes into the blob `digest`. Durable when it returns: the bytes, then the directory entries.
     /// The answer is the location for the blob's row; `None`: derived from the digest. Publishing a digest that is there
@@ -50,8 +51,12 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn discard(&self, upload: &UploadId) -> Result<()>;
 
     /// Opens a blob. `None`: there are no such bytes, or they have another length. A failing disk is an error, never `None`.
-    async fn open(&self, digest: &Digest, location: Option<&str>, size: u64)
-    -> Result<Option<Arc<dyn BlobHandle>>>;
+    async fn open(
+        &self,
+        digest: &Digest,
+        location: Option<&str>,
+        size: u64,
+    ) -> Result<Option<Arc<dyn BlobHandle>>>;
 
     /// Everything that is staged, for clearing up what a crash left. What is not named like an upload is skipped.
     async fn staged(&self) -> Result<Vec<StagedInfo>>;

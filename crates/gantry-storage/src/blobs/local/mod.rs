@@ -54,7 +54,9 @@ impl LocalBlobs {
     /// # Errors
     /// The system's, when the directory cannot be made or opened.
     pub fn open(root: &Path) -> io::Result<LocalBlobs> {
-        for key in [Key::Uploads, Key::Blobs, Key::Algorithm(Algorithm::Sha256), Key::Algorithm(Algorithm::Sha512)] {
+        for key in
+            [Key::Uploads, Key::Blobs, Key::Algorithm(Algorithm::Sha256), Key::Algorithm(Algorithm::Sha512)]
+        {
             publish::make_durable_directory(root, &root.join(key.to_string()))?;
         }
         Ok(LocalBlobs(Arc::new(Inner {
@@ -121,9 +123,15 @@ impl BlobStore for LocalBlobs {
         Ok(Box::new(staged))
     }
 
-    async fn hash_staged(&self, upload: &UploadId, size: u64, algorithm: Algorithm) -> Result<Option<Hasher>> {
+    async fn hash_staged(
+        &self,
+        upload: &UploadId,
+        size: u64,
+        algorithm: Algorithm,
+    ) -> Result<Option<Hasher>> {
         let upload = *upload;
-        self.blocking("hashing an upload's file", move |inner| stage::hash(inner, upload, size, algorithm)).await
+        self.blocking("hashing an upload's file", move |inner| stage::hash(inner, upload, size, algorithm))
+            .await
     }
 
     async fn publish(&self, upload: &UploadId, digest: &Digest, size: u64) -> Result<Option<String>> {
@@ -159,7 +167,9 @@ impl BlobStore for LocalBlobs {
         size: u64,
     ) -> Result<Option<Arc<dyn BlobHandle>>> {
         if let Some(location) = location {
-            let what = format!("the row of blob {digest} names the place `{location}`, which a directory never does");
+            let what = format!(
+                "the row of blob {digest} names the place `{location}`, which a directory never does"
+            );
             return Err(StorageError::Corrupt { what });
         }
         let digest = *digest;
@@ -183,7 +193,9 @@ impl BlobStore for LocalBlobs {
             let fail = |error| StorageError::from_io(DURING, error);
             for entry in std::fs::read_dir(inner.path(Key::Uploads)).map_err(fail)? {
                 let entry = entry.map_err(fail)?;
-                let Some(upload) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+                let Some(upload) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                    continue;
+                };
                 let metadata = match entry.metadata() {
                     Ok(metadata) if metadata.is_file() => metadata,
                     Ok(_) => continue,

@@ -19,8 +19,8 @@ use rustix::fs::{Advice, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use tokio::task::JoinHandle;
 
-use super::buffers::{Buffers, LARGE, SMALL};
 use super::Inner;
+use super::buffers::{Buffers, LARGE, SMALL};
 use crate::blobs::key::Key;
 use crate::blobs::{BlobHandle, BlobStream};
 use crate::error::{Result, StorageError};
@@ -189,7 +189,8 @@ impl Pieces {
     fn deliver(&mut self, outcome: io::Result<Bytes>) -> Result<Bytes> {
         match outcome {
             Ok(piece) if piece.is_empty() => {
-                let what = format!("a blob's file ends at byte {} and should have {}", self.position, self.end);
+                let what =
+                    format!("a blob's file ends at byte {} and should have {}", self.position, self.end);
                 self.position = self.end;
                 Err(StorageError::Corrupt { what })
             }

@@ -80,7 +80,9 @@ impl LocalStaged {
         let path = inner.path(Key::Upload(upload));
         // Not truncated on opening: until the check below the bytes may still mean something.
         let file = match OpenOptions::new().write(true).create(offset == 0).truncate(false).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(too_short(upload, 0, offset)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(too_short(upload, 0, offset));
+            }
             other => other.map_err(|error| StorageError::from_io(OPENING, error))?,
         };
         let length = file.metadata().map_err(|error| StorageError::from_io(OPENING, error))?.len();
@@ -218,7 +220,9 @@ fn write_all(file: &File, offset: u64, pieces: &[Bytes]) -> io::Result<u64> {
 }
 
 fn too_short(upload: UploadId, length: u64, offset: u64) -> StorageError {
-    StorageError::Corrupt { what: format!("upload {upload} has {length} bytes on disk and should have {offset}") }
+    StorageError::Corrupt {
+        what: format!("upload {upload} has {length} bytes on disk and should have {offset}"),
+    }
 }
 
 /// Hashes the first `size` bytes again. Blocks.

@@ -49,7 +49,11 @@ pub(super) fn is_linked(connection: &Connection, repository: i64, digest: &Diges
     connection.prepare_cached(IS_LINKED)?.exists((repository, DigestColumn(*digest)))
 }
 
-pub(super) fn holders(connection: &Connection, digest: &Digest, limit: usize) -> rusqlite::Result<Vec<RepoName>> {
+pub(super) fn holders(
+    connection: &Connection,
+    digest: &Digest,
+    limit: usize,
+) -> rusqlite::Result<Vec<RepoName>> {
     connection
         .prepare_cached(HOLDERS)?
         .query_map((DigestColumn(*digest), integer(limit)), |row| parsed(row, 0))?
@@ -119,7 +123,9 @@ fn link(
 ) -> rusqlite::Result<()> {
     batch
         .connection
-        .prepare_cached("INSERT INTO repository_blobs (repository, blob) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .prepare_cached(
+            "INSERT INTO repository_blobs (repository, blob) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
         .execute((repository, blob))?;
     batch.touch(Key::Blob(repo.clone(), *digest));
     Ok(())

@@ -159,7 +159,12 @@ impl ExactCache {
             .filter(|_| bytes > 0);
         ExactCache {
             entries: options.map(|options| {
-                Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
+                Cache::with_options(
+                    options,
+                    Bytes,
+                    DefaultHashBuilder::default(),
+                    DefaultLifecycle::default(),
+                )
             }),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),

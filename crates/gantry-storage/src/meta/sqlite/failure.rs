@@ -9,8 +9,12 @@ use crate::error::StorageError;
 pub(super) fn sort(during: &'static str, error: &Error) -> StorageError {
     let (code, extended) = match error {
         Error::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
-        Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) => {
-            return StorageError::Corrupt { what: format!("a row that cannot be read while {during}: {error}") };
+        Error::FromSqlConversionFailure(..)
+        | Error::InvalidColumnType(..)
+        | Error::IntegralValueOutOfRange(..) => {
+            return StorageError::Corrupt {
+                what: format!("a row that cannot be read while {during}: {error}"),
+            };
         }
         _ => return StorageError::Database { during, message: error.to_string() },
     };
@@ -18,14 +22,19 @@ pub(super) fn sort(during: &'static str, error: &Error) -> StorageError {
         ErrorCode::DiskFull => StorageError::Full { during },
         // The shared memory file of the log cannot grow: the disk is full, but this code does not say so.
         ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => StorageError::Full { during },
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory | ErrorCode::CannotOpen => {
-            StorageError::Unavailable { during, message: error.to_string() }
-        }
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::OutOfMemory
+        | ErrorCode::CannotOpen => StorageError::Unavailable { during, message: error.to_string() },
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
             StorageError::Corrupt { what: format!("the database, noticed while {during}: {error}") }
         }
-        ErrorCode::ReadOnly => StorageError::ReadOnly { reason: format!("the database refused {during}: {error}") },
-        ErrorCode::SystemIoFailure => StorageError::Io { during, source: std::io::Error::other(error.to_string()) },
+        ErrorCode::ReadOnly => {
+            StorageError::ReadOnly { reason: format!("the database refused {during}: {error}") }
+        }
+        ErrorCode::SystemIoFailure => {
+            StorageError::Io { during, source: std::io::Error::other(error.to_string()) }
+        }
         _ => StorageError::Database { during, message: error.to_string() },
     }
 }

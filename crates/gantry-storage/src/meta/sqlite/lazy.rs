@@ -90,8 +90,12 @@ impl LazyUploads {
         if !all && (too_early || now.duration_since(oldest) < age) {
             return Vec::new();
         }
-        let due: Vec<Waiting> =
-            rows.waiting.values().filter(|waiting| now.duration_since(waiting.since) >= age).cloned().collect();
+        let due: Vec<Waiting> = rows
+            .waiting
+            .values()
+            .filter(|waiting| now.duration_since(waiting.since) >= age)
+            .cloned()
+            .collect();
         for waiting in &due {
             rows.waiting.remove(&waiting.row.id);
             rows.taken.insert(waiting.row.id, waiting.clone());

@@ -18,8 +18,10 @@ pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content
 pub(super) const BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.content
      FROM repositories r CROSS JOIN manifests m
      WHERE r.name = ?1 AND m.repository = r.id AND m.digest = ?2";
-pub(super) const EXISTING: &str = "SELECT id, media_type FROM manifests WHERE repository = ?1 AND digest = ?2";
-pub(super) const REFERRERS: &str = "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests
+pub(super) const EXISTING: &str =
+    "SELECT id, media_type FROM manifests WHERE repository = ?1 AND digest = ?2";
+pub(super) const REFERRERS: &str =
+    "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests
      WHERE repository = ?1 AND subject = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
 pub(super) const REFERRERS_OF_TYPE: &str = "SELECT id FROM manifests
      WHERE repository = ?1 AND subject = ?2 AND artifact_type = ?3 AND id > ?4 ORDER BY id LIMIT ?5";
@@ -42,7 +44,9 @@ pub(super) fn get(
         })
     };
     match reference {
-        Reference::Tag(tag) => connection.prepare_cached(BY_TAG)?.query_row((repo.as_str(), tag.as_str()), read),
+        Reference::Tag(tag) => {
+            connection.prepare_cached(BY_TAG)?.query_row((repo.as_str(), tag.as_str()), read)
+        }
         Reference::Digest(digest) => {
             connection.prepare_cached(BY_DIGEST)?.query_row((repo.as_str(), DigestColumn(*digest)), read)
         }
@@ -111,10 +115,16 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
     Ok(PutManifest::Stored)
 }
 
-fn insert(connection: &Connection, repository: i64, manifest: &NewManifest, now: i64) -> rusqlite::Result<i64> {
+fn insert(
+    connection: &Connection,
+    repository: i64,
+    manifest: &NewManifest,
+    now: i64,
+) -> rusqlite::Result<i64> {
     let annotations = match manifest.subject {
         Some(_) if !manifest.annotations.is_empty() => Some(
-            serde_json::to_string(&manifest.annotations).map_err(|e| Error::ToSqlConversionFailure(Box::new(e)))?,
+            serde_json::to_string(&manifest.annotations)
+                .map_err(|e| Error::ToSqlConversionFailure(Box::new(e)))?,
         ),
         _ => None,
     };
@@ -169,7 +179,11 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
 }
 
 /// A manifest's number and media type.
-fn existing(connection: &Connection, repository: i64, digest: &Digest) -> rusqlite::Result<Option<(i64, String)>> {
+fn existing(
+    connection: &Connection,
+    repository: i64,
+    digest: &Digest,
+) -> rusqlite::Result<Option<(i64, String)>> {
     connection
         .prepare_cached(EXISTING)?
         .query_row((repository, DigestColumn(*digest)), |row| Ok((row.get(0)?, row.get(1)?)))
@@ -196,7 +210,8 @@ pub(super) fn referrers(
     let mut page: Vec<i64> = Vec::new();
     for artifact_type in artifact_types {
         let mut of_type = connection.prepare_cached(REFERRERS_OF_TYPE)?;
-        let ids = of_type.query_map((repository, subject, artifact_type, after, integer(limit)), |row| row.get(0))?;
+        let ids = of_type
+            .query_map((repository, subject, artifact_type, after, integer(limit)), |row| row.get(0))?;
         for id in ids {
             page.push(id?);
         }

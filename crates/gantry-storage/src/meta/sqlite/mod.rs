@@ -132,7 +132,10 @@ impl ExaminedDatabase {
             return Err(OpenDatabaseError::Newer { found: version, known: schema::newest() });
         }
         let (store_id, marker_written) = if version > 0 {
-            (schema::setting(&connection, "store_id")?, schema::setting(&connection, "marker_written")?.is_some())
+            (
+                schema::setting(&connection, "store_id")?,
+                schema::setting(&connection, "marker_written")?.is_some(),
+            )
         } else {
             (None, false)
         };
@@ -176,7 +179,11 @@ impl ExaminedDatabase {
     }
 
     /// Starts the engine. `keep` is held until the last write is done.
-    pub(crate) fn start(self, cache_bytes: u64, keep: Option<Arc<File>>) -> Result<SqliteMeta, OpenDatabaseError> {
+    pub(crate) fn start(
+        self,
+        cache_bytes: u64,
+        keep: Option<Arc<File>>,
+    ) -> Result<SqliteMeta, OpenDatabaseError> {
         let open = uploads::count(&self.connection)?;
         let shared = Arc::new(Shared {
             cache: ExactCache::new(cache_bytes),
@@ -188,8 +195,9 @@ impl ExaminedDatabase {
             uploads_open: AtomicI64::new(open),
             break_next_commit: false.into(),
         });
-        let writer = Writer::start(self.connection, Arc::clone(&shared), keep, self.path.clone())
-            .map_err(|error| OpenDatabaseError::Storage(StorageError::from_io("starting the writer", error)))?;
+        let writer = Writer::start(self.connection, Arc::clone(&shared), keep, self.path.clone()).map_err(
+            |error| OpenDatabaseError::Storage(StorageError::from_io("starting the writer", error)),
+        )?;
         Ok(SqliteMeta { writer, readers: Arc::new(Readers::new(&self.path)), shared, path: self.path })
     }
 }
@@ -271,7 +279,9 @@ impl MetaStore for SqliteMeta {
 
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
         let (repo, digest) = (repo.clone(), *digest);
-        self.writer.run("deleting a manifest", None, move |batch| manifests::delete(batch, &repo, &digest)).await
+        self.writer
+            .run("deleting a manifest", None, move |batch| manifests::delete(batch, &repo, &digest))
+            .await
     }
 
     async fn referrers(
@@ -299,8 +309,11 @@ impl MetaStore for SqliteMeta {
         let ticket = self.shared.cache.begin_read(ask);
         let (repo, digest) = (repo.clone(), *digest);
         let key = Key::Blob(repo.clone(), digest);
-        let found =
-            self.readers.read("reading a blob's row", move |c| blobs::get(c, &repo, &digest)).await?.map(Arc::new);
+        let found = self
+            .readers
+            .read("reading a blob's row", move |c| blobs::get(c, &repo, &digest))
+            .await?
+            .map(Arc::new);
         if let (Some(ticket), Some(blob)) = (ticket, &found) {
             self.shared.cache.end_read(ticket, key, Value::Blob(Arc::clone(blob)));
         }
@@ -328,7 +341,9 @@ impl MetaStore for SqliteMeta {
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
         let (repo, digest) = (repo.clone(), *digest);
-        self.writer.run("deleting a blob's link", None, move |batch| blobs::unlink(batch, &repo, &digest)).await
+        self.writer
+            .run("deleting a blob's link", None, move |batch| blobs::unlink(batch, &repo, &digest))
+            .await
     }
 
     fn save_upload_soon(&self, upload: UploadRow) {
@@ -356,7 +371,9 @@ impl MetaStore for SqliteMeta {
     async fn expired_uploads(&self, touched_before: Timestamp, limit: usize) -> Result<Vec<UploadRow>> {
         // A row that still waits may say that its session was used just now.
         self.flush().await?;
-        self.readers.read("looking for old uploads", move |c| uploads::expired(c, touched_before, limit)).await
+        self.readers
+            .read("looking for old uploads", move |c| uploads::expired(c, touched_before, limit))
+            .await
     }
 
     async fn flush(&self) -> Result<()> {

@@ -148,7 +148,10 @@ mod tests {
                 connection.execute_batch(sql).expect("an old schema");
             }
             migrate(&mut connection, start).expect("migrates");
-            assert_eq!(version(&connection).expect("a version"), if start == newest() { 0 } else { newest() });
+            assert_eq!(
+                version(&connection).expect("a version"),
+                if start == newest() { 0 } else { newest() }
+            );
             set_setting(&connection, "a", "b").expect("a usable table");
             assert_eq!(setting(&connection, "a").expect("readable").as_deref(), Some("b"));
         }

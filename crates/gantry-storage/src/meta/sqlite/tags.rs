@@ -8,7 +8,8 @@ use super::repos;
 use super::value::integer;
 use super::writer::Batch;
 
-pub(super) const PAGE: &str = "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+pub(super) const PAGE: &str =
+    "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
 pub(super) const OF_MANIFEST: &str = "SELECT name FROM tags WHERE manifest = ?1";
 
 pub(super) fn page(

@@ -9,7 +9,8 @@ use super::writer::Batch;
 use crate::clock::Timestamp;
 use crate::meta::UploadRow;
 
-pub(super) const GET: &str = "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered
+pub(super) const GET: &str =
+    "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered
      FROM uploads WHERE id = ?1";
 pub(super) const EXPIRED: &str =
     "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered

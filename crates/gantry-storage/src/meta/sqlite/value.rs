@@ -14,7 +14,8 @@ pub(super) struct DigestColumn(pub(super) Digest);
 impl ToSql for DigestColumn {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         let mut bytes = vec![algorithm_to_number(self.0.algorithm())];
-        let hash = hex::decode(self.0.hex()).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
+        let hash =
+            hex::decode(self.0.hex()).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
         bytes.extend_from_slice(&hash);
         Ok(ToSqlOutput::from(bytes))
     }
@@ -23,7 +24,8 @@ impl ToSql for DigestColumn {
 impl FromSql for DigestColumn {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<DigestColumn> {
         let (number, hash) = value.as_blob()?.split_first().ok_or(FromSqlError::InvalidType)?;
-        let algorithm = algorithm_from_number(i64::from(*number)).ok_or(FromSqlError::OutOfRange(i64::from(*number)))?;
+        let algorithm =
+            algorithm_from_number(i64::from(*number)).ok_or(FromSqlError::OutOfRange(i64::from(*number)))?;
         let text = format!("{}:{}", algorithm.as_str(), hex::encode(hash));
         text.parse().map(DigestColumn).map_err(FromSqlError::other)
     }

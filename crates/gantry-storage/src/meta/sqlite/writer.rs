@@ -314,7 +314,8 @@ impl State {
                     .filter(|(_, failure)| failure.is_some())
                     .filter_map(|(operation, _)| operation.ends())
                     .collect();
-                let restore = ended.into_iter().filter(|waiting| failed_ends.contains(&waiting.row().id)).collect();
+                let restore =
+                    ended.into_iter().filter(|waiting| failed_ends.contains(&waiting.row().id)).collect();
                 self.shared.lazy.settle(restore, false);
                 for (operation, failure) in operations.into_iter().zip(failures) {
                     operation.answer(failure);
@@ -347,7 +348,8 @@ impl State {
     ) -> Result<()> {
         let connection = &self.connection;
         let mut batch = Batch { connection, keys: Vec::new(), uploads_delta: 0 };
-        execute(connection, "BEGIN IMMEDIATE").map_err(|error| self.fail("beginning a transaction", &error))?;
+        execute(connection, "BEGIN IMMEDIATE")
+            .map_err(|error| self.fail("beginning a transaction", &error))?;
         for waiting in due {
             if let Err(error) = uploads::save(&mut batch, waiting.row()) {
                 return Err(self.abandon("saving an upload session", &error));
@@ -385,7 +387,10 @@ impl State {
     fn commit(&self) -> rusqlite::Result<()> {
         if self.shared.break_next_commit.swap(false, Ordering::Relaxed) {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
-            return Err(rusqlite::Error::SqliteFailure(code, Some(String::from("disk I/O error (made by a test)"))));
+            return Err(rusqlite::Error::SqliteFailure(
+                code,
+                Some(String::from("disk I/O error (made by a test)")),
+            ));
         }
         execute(&self.connection, "COMMIT")
     }
@@ -420,13 +425,15 @@ impl State {
         let probe = self.database.with_extension("probe");
         let outcome = std::fs::write(&probe, [0_u8; 64 * 1024]);
         let _ = std::fs::remove_file(&probe);
-        outcome.is_err_and(|error| matches!(StorageError::from_io("probing", error), StorageError::Full { .. }))
+        outcome
+            .is_err_and(|error| matches!(StorageError::from_io("probing", error), StorageError::Full { .. }))
     }
 
     fn count(&self, size: u64) {
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.shared.operations.fetch_add(size, Ordering::Relaxed);
-        let bucket = GROUP_SIZE_BUCKETS.iter().position(|bound| size <= *bound).unwrap_or(GROUP_SIZE_BUCKETS.len());
+        let bucket =
+            GROUP_SIZE_BUCKETS.iter().position(|bound| size <= *bound).unwrap_or(GROUP_SIZE_BUCKETS.len());
         if let Some(bucket) = self.shared.group_sizes.get(bucket) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
