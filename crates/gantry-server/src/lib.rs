@@ -1,1 +1,20 @@
-//! placeholder
+//! The Gantry registry server.
+//!
+//! Modules lie in layers, and a lower one never names a higher one:
+//!
+//! ```text
+//! config, observe  <  auth, policy  <  registry  <  app  <  http (toolkit)  <  v2  <  serve
+//! ```
+//!
+//! A request is parsed into one value ([`gantry_oci::Request`]), its caller found out ([`auth`]), the two decided upon
+//! ([`policy`]), carried out ([`registry`]) and rendered (`v2`, `http`).
+
+pub mod app;
+pub mod auth;
+pub mod config;
+mod http;
+pub mod observe;
+pub mod policy;
+pub mod registry;
+pub mod serve;
+mod v2;

@@ -1,0 +1,166 @@
+//! One server's parts, put together once and shared by every connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use gantry_storage::{MetaStats, OpenError, Space, Store, StoreConfig};
+
+use crate::auth::{Auth, HtpasswdError};
+use crate::config::Config;
+use crate::observe::{Metrics, StoreReadings};
+use crate::policy::Rules;
+use crate::registry::{Limits, Registry};
+
+/// Why a server could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The accounts do not open.
+    #[error(transparent)]
+    Accounts(#[from] HtpasswdError),
+}
+
+/// One server.
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) auth: Auth,
+    pub(crate) rules: Rules,
+    pub(crate) metrics: Metrics,
+    pub(crate) draining: AtomicBool,
+    request_ids: RequestIds,
+    store: Store,
+    space: Arc<SpaceReading>,
+}
+
+impl App {
+    /// Opens the store and the accounts.
+    ///
+    /// # Errors
+    /// The first part that does not open, with what to do about it.
+    pub async fn open(config: Config) -> Result<Self, AppError> {
+        let auth = Auth::open(config.settings.auth.htpasswd.file.clone())?;
+        let settings = &config.settings;
+        let limits = Limits {
+            manifest: settings.limits.manifest.0,
+            upload: settings.limits.upload.0,
+            inline_blob: usize::try_from(settings.limits.inline_blob.0).unwrap_or(usize::MAX),
+            tags_page: settings.limits.tags_page,
+            catalog_page: settings.limits.catalog_page,
+            referrers_page: settings.limits.referrers_page,
+            manifest_types: settings.registry.manifest_types.clone(),
+            sparse_index: settings.registry.sparse_index,
+            upload_expiry: settings.sweep.upload_expiry.0,
+        };
+        let store = Store::open(StoreConfig {
+            data_dir: config.data_dir.clone(),
+            sqlite_path: settings.metadata.sqlite.path.clone(),
+            blob_path: settings.storage.default.local.path.clone(),
+            inline_limit: limits.inline_blob,
+            cache_bytes: settings.limits.cache.0,
+        })
+        .await?;
+        let registry = Arc::new(Registry::new(&store, limits));
+        let space = Arc::new(SpaceReading::default());
+        let mut metrics = Metrics::new();
+        metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
+        let rules = Rules {
+            anonymous: config.anonymous,
+            accounts: auth.has_accounts(),
+            delete: settings.registry.delete.clone(),
+        };
+        Ok(Self {
+            registry,
+            auth,
+            rules,
+            metrics,
+            draining: AtomicBool::new(false),
+            request_ids: RequestIds::new(),
+            store,
+            space,
+            config,
+        })
+    }
+
+    /// A new request id.
+    pub(crate) fn next_request_id(&self) -> String {
+        self.request_ids.next()
+    }
+
+    /// Whether requests can be served in full; else what is wrong.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("shutting down".to_owned());
+        }
+        match self.registry.meta().read_only().or_else(|| self.registry.blob_store().read_only()) {
+            Some(reason) => Err(format!("read-only: {reason}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the file system how much space is left, for the next scrape.
+    pub(crate) async fn measure_space(&self) {
+        match self.registry.blob_store().space().await {
+            Ok(Some(space)) => {
+                self.space.total.store(space.total, Ordering::Relaxed);
+                self.space.free.store(space.free, Ordering::Relaxed);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "the file system does not say how much space is left"),
+        }
+    }
+
+    /// Writes what is still in memory and lets go of the data directory.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+/// Request ids: what this process drew at start, and a number.
+struct RequestIds {
+    process: u32,
+    last: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        let [a, b, c, d, ..] = *uuid::Uuid::new_v4().as_bytes();
+        Self { process: u32::from_be_bytes([a, b, c, d]), last: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        format!("{:08x}{:08x}", self.process, self.last.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[derive(Default)]
+struct SpaceReading {
+    total: AtomicU64,
+    free: AtomicU64,
+}
+
+struct Readings {
+    registry: Arc<Registry>,
+    space: Arc<SpaceReading>,
+}
+
+impl StoreReadings for Readings {
+    fn meta(&self) -> MetaStats {
+        self.registry.meta().stats()
+    }
+
+    fn space(&self) -> Option<Space> {
+        let total = self.space.total.load(Ordering::Relaxed);
+        (total > 0).then(|| Space { total, free: self.space.free.load(Ordering::Relaxed) })
+    }
+
+    fn writable(&self) -> bool {
+        self.registry.meta().read_only().is_none() && self.registry.blob_store().read_only().is_none()
+    }
+
+    fn uploads_open(&self) -> u64 {
+        self.registry.uploads().open()
+    }
+}

@@ -1,0 +1,144 @@
+//! Accounts in a file: one `name:hash` per line, bcrypt only, as `htpasswd -B` writes them.
+//!
+//! The file is watched by its date and size. A broken line is reported by number, without its content, and the rest
+//! counts; a file that vanishes leaves the last good one in force.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+
+/// Why the file could not be used at start.
+#[derive(Debug, thiserror::Error)]
+#[error("auth.htpasswd.file: {}: {source}", path.display())]
+pub struct HtpasswdError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// The accounts of one file.
+pub struct Htpasswd {
+    path: PathBuf,
+    accounts: ArcSwap<HashMap<String, String>>,
+    generation: AtomicU64,
+    seen: Mutex<Option<Stamp>>,
+}
+
+type Stamp = (SystemTime, u64);
+
+/// A hash to check a password against.
+pub(super) struct Hash {
+    text: String,
+    real: bool,
+}
+
+/// The hash that unknown names are checked against, so that they take as long as known ones (cost 10).
+const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuuWVXNbxXVvTTYRwVpZTUHAjZMPVLyxQ2";
+
+impl Hash {
+    /// Whether the password is the one; takes tens of milliseconds.
+    pub(super) fn verify(&self, password: &[u8]) -> bool {
+        let same = bcrypt::verify(password, &self.text).unwrap_or(false);
+        same && self.real
+    }
+}
+
+impl Htpasswd {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// It is not there or not readable.
+    pub fn open(path: PathBuf) -> Result<Self, HtpasswdError> {
+        let opened = Self {
+            accounts: ArcSwap::default(),
+            generation: AtomicU64::new(1),
+            seen: Mutex::new(None),
+            path,
+        };
+        opened.read().map_err(|source| HtpasswdError { path: opened.path.clone(), source })?;
+        Ok(opened)
+    }
+
+    /// Changes whenever the accounts do.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The hash of an account, or one that no password fits.
+    pub(super) fn hash_of(&self, name: &str) -> Hash {
+        match self.accounts.load().get(name) {
+            Some(hash) => Hash { text: hash.clone(), real: true },
+            None => Hash { text: NOBODY.to_owned(), real: false },
+        }
+    }
+
+    /// Reads the file again if its date or size has changed.
+    pub(super) fn reload(&self) {
+        if let Err(error) = self.read() {
+            tracing::warn!(file = %self.path.display(), %error, "the htpasswd file cannot be read; the accounts read last stay in force");
+        }
+    }
+
+    fn read(&self) -> std::io::Result<()> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let metadata = std::fs::metadata(&self.path)?;
+        let stamp = (metadata.modified()?, metadata.len());
+        if *seen == Some(stamp) {
+            return Ok(());
+        }
+        let accounts = parse(&std::fs::read_to_string(&self.path)?, &self.path);
+        tracing::info!(file = %self.path.display(), accounts = accounts.len(), "read the htpasswd file");
+        self.accounts.store(accounts.into());
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        *seen = Some(stamp);
+        Ok(())
+    }
+}
+
+fn parse(text: &str, path: &Path) -> HashMap<String, String> {
+    let mut accounts = HashMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once(':') {
+            Some((name, hash)) if !name.is_empty() && is_bcrypt(hash) => {
+                accounts.insert(name.to_owned(), hash.to_owned());
+            }
+            _ => tracing::warn!(
+                file = %path.display(),
+                line = number + 1,
+                "this line of the htpasswd file is not `name:bcrypt-hash` (htpasswd -B) and is left out"
+            ),
+        }
+    }
+    accounts
+}
+
+fn is_bcrypt(hash: &str) -> bool {
+    ["$2y$", "$2b$", "$2a$", "$2x$"].iter().any(|prefix| hash.starts_with(prefix)) && hash.len() == 60
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_lines_are_left_out_and_the_rest_counts() {
+        let good = bcrypt::hash("secret", 4).unwrap();
+        let text = format!("# accounts\n\nalice:{good}\nbob:plain\n:{good}\nnocolon\ncarol:{{SHA}}x\n");
+        let accounts = parse(&text, Path::new("htpasswd"));
+        assert_eq!(accounts.keys().collect::<Vec<_>>(), ["alice"]);
+    }
+
+    #[test]
+    fn nobody_has_a_password() {
+        assert!(is_bcrypt(NOBODY));
+        assert!(bcrypt::verify("x", NOBODY).is_ok(), "the dummy must cost as much as a real hash");
+        assert!(!Hash { text: NOBODY.to_owned(), real: false }.verify(b"x"));
+    }
+}

@@ -1,0 +1,166 @@
+//! Configuration: a file, the environment and the command line become one value that is already valid.
+//!
+//! Two stages. [`Settings`] is what was written, every key with its default. [`Config`] is what it means:
+//! defaults that depend on each other are decided, and what cannot work is refused here, with a message that
+//! says what to do. Nothing reads the environment later.
+
+mod load;
+mod settings;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use load::{ConfigError, Sources, environment, load};
+pub use settings::{
+    Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
+};
+pub use value::{ByteSize, Limit, OptionalAddress, Span};
+
+/// The commented example file: every key with its default.
+pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
+
+/// What a server needs to know, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Everything that was written or left at its default.
+    pub settings: Settings,
+    /// Where data lives.
+    pub data_dir: PathBuf,
+    /// What callers without credentials may do, decided.
+    pub anonymous: Anonymous,
+    /// The certificate and key, when the registry speaks TLS.
+    pub tls: Option<TlsFiles>,
+    /// The path under which a proxy publishes the registry (from `server.public_url`), without a slash at its end.
+    pub base_path: String,
+}
+
+/// The two files of `[server.tls]`.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// Decides what `settings` mean.
+    ///
+    /// # Errors
+    /// Settings that contradict each other, and an open door to the network that nobody asked for.
+    pub fn new(settings: Settings, data_dir: PathBuf) -> Result<Self, ConfigError> {
+        let listen = settings.server.listen.0;
+        let accounts = settings.auth.htpasswd.file.is_some();
+        let anonymous = match settings.auth.anonymous {
+            Some(written) => written,
+            None if accounts => Anonymous::None,
+            None if listen.ip().is_loopback() => Anonymous::Write,
+            None => return Err(ConfigError::OpenDoor(listen)),
+        };
+        let tls = match (&settings.server.tls.certificate, &settings.server.tls.key) {
+            (Some(certificate), Some(key)) => {
+                Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
+            }
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(wrong("server.tls.key", "is missing: the certificate needs its key"));
+            }
+            (None, Some(_)) => {
+                return Err(wrong("server.tls.certificate", "is missing: the key needs its certificate"));
+            }
+        };
+        if settings.server.tls.alpn.is_empty() {
+            return Err(wrong("server.tls.alpn", "is empty: expected \"h2\", \"http/1.1\" or both"));
+        }
+        if settings.server.proxy_protocol && settings.server.trusted_proxies.is_empty() {
+            return Err(wrong(
+                "server.proxy_protocol",
+                "needs server.trusted_proxies: only they are believed",
+            ));
+        }
+        let base_path = match &settings.server.public_url {
+            Some(url) => base_path(url)?,
+            None => String::new(),
+        };
+        for media_type in &settings.registry.manifest_types {
+            if gantry_oci::media_type::essence(media_type) != Some(media_type.as_str()) {
+                return Err(wrong(
+                    "registry.manifest_types",
+                    &format!("holds `{media_type}`: expected `type/subtype`"),
+                ));
+            }
+        }
+        let limits = &settings.limits;
+        if limits.manifest.0 == 0 || limits.manifest.0 > 64 << 20 {
+            return Err(wrong(
+                "limits.manifest",
+                "is out of range: expected at most 64MiB, and more than nothing",
+            ));
+        }
+        if limits.inline_blob.0 > 1 << 20 {
+            return Err(wrong("limits.inline_blob", "is out of range: expected at most 1MiB"));
+        }
+        for (key, value) in [
+            ("limits.connections", limits.connections),
+            ("limits.tags_page", limits.tags_page),
+            ("limits.catalog_page", limits.catalog_page),
+            ("limits.referrers_page", limits.referrers_page),
+        ] {
+            if value == 0 {
+                return Err(wrong(key, "is 0: expected at least 1"));
+            }
+        }
+        for (key, value) in [
+            ("limits.header_timeout", limits.header_timeout),
+            ("limits.idle_timeout", limits.idle_timeout),
+            ("limits.body_timeout", limits.body_timeout),
+            ("sweep.upload_expiry", settings.sweep.upload_expiry),
+        ] {
+            if value.0 < Duration::from_millis(100) {
+                return Err(wrong(key, "is too short: expected at least 100ms"));
+            }
+        }
+        Ok(Self { settings, data_dir, anonymous, tls, base_path })
+    }
+
+    /// Where the registry listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.settings.server.listen.0
+    }
+
+    /// Addresses whose forwarding headers are believed.
+    pub fn trusted_proxies(&self) -> &[IpNet] {
+        &self.settings.server.trusted_proxies
+    }
+
+    /// Whether accounts exist.
+    pub fn has_accounts(&self) -> bool {
+        self.settings.auth.htpasswd.file.is_some()
+    }
+}
+
+fn wrong(key: &'static str, what: &str) -> ConfigError {
+    ConfigError::Value { key, what: what.to_owned() }
+}
+
+/// The path of an absolute http(s) URL, without a slash at its end.
+fn base_path(url: &str) -> Result<String, ConfigError> {
+    let expected = || {
+        wrong(
+            "server.public_url",
+            &format!("is `{url}`: expected an URL such as \"https://registry.example.com\""),
+        )
+    };
+    let parsed: http::Uri = url.parse().map_err(|_| expected())?;
+    if !matches!(parsed.scheme_str(), Some("http" | "https"))
+        || parsed.host().is_none()
+        || parsed.query().is_some()
+    {
+        return Err(expected());
+    }
+    Ok(parsed.path().trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,280 @@
+//! The first stage of configuration: what was written, with a default for every key.
+//!
+//! One struct for each table of `gantry.example.toml`, in the same order. Nothing here is interpreted;
+//! [`super::Config`] is the second stage.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::value::{Address, ByteSize, Limit, OptionalAddress, Span};
+
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+table! {
+    /// The whole file.
+    Settings {
+        /// `[server]`
+        server: Server = Server::default(),
+        /// `[operator]`
+        operator: Operator = Operator::default(),
+        /// `[log]`
+        log: Log = Log::default(),
+        /// `[metadata]`
+        metadata: Metadata = Metadata::default(),
+        /// `[storage]`
+        storage: Storage = Storage::default(),
+        /// `[auth]`
+        auth: Auth = Auth::default(),
+        /// `[registry]`
+        registry: Registry = Registry::default(),
+        /// `[limits]`
+        limits: Limits = Limits::default(),
+        /// `[sweep]`
+        sweep: Sweep = Sweep::default(),
+    }
+}
+
+table! {
+    /// `[server]`: the address that clients talk to.
+    Server {
+        /// Where the registry listens.
+        listen: Address = Address(([127, 0, 0, 1], 5000).into()),
+        /// The URL by which clients reach the registry, when it is not the one they ask for.
+        public_url: Option<String> = None,
+        /// Addresses whose forwarding headers (and PROXY protocol) are believed.
+        trusted_proxies: Vec<IpNet> = Vec::new(),
+        /// Whether trusted proxies speak the PROXY protocol (version 1 or 2) first.
+        proxy_protocol: bool = false,
+        /// How long requests under way may take after SIGTERM.
+        shutdown_grace: Span = Span(std::time::Duration::from_secs(30)),
+        /// `[server.tls]`
+        tls: Tls = Tls::default(),
+    }
+}
+
+table! {
+    /// `[server.tls]`: HTTPS, when both files are named.
+    Tls {
+        /// The certificate chain, PEM, leaf first.
+        certificate: Option<PathBuf> = None,
+        /// The private key, PEM.
+        key: Option<PathBuf> = None,
+        /// The oldest version that is spoken.
+        minimum_version: TlsVersion = TlsVersion::Tls12,
+        /// The protocols that are offered, most wanted first.
+        alpn: Vec<Alpn> = vec![Alpn::H2, Alpn::Http11],
+    }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// A protocol that TLS can negotiate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Alpn {
+    /// HTTP/2
+    #[serde(rename = "h2")]
+    H2,
+    /// HTTP/1.1
+    #[serde(rename = "http/1.1")]
+    Http11,
+}
+
+table! {
+    /// `[operator]`: the address for metrics and health, not for clients.
+    Operator {
+        /// Where it listens; `off` closes it.
+        listen: OptionalAddress = OptionalAddress(Some(([127, 0, 0, 1], 5001).into())),
+    }
+}
+
+table! {
+    /// `[log]`: what is written to standard error.
+    Log {
+        /// `human` or `json`.
+        format: LogFormat = LogFormat::Human,
+        /// The least important level that is written.
+        level: LogLevel = LogLevel::Info,
+        /// Whether each request gets a line.
+        access: bool = true,
+    }
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For reading.
+    Human,
+    /// One JSON object each.
+    Json,
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what needs somebody.
+    Error,
+    /// And what may soon.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+table! {
+    /// `[metadata]`: where relations are kept.
+    Metadata {
+        /// `[metadata.sqlite]`
+        sqlite: Sqlite = Sqlite::default(),
+    }
+}
+
+table! {
+    /// `[metadata.sqlite]`: the embedded database.
+    Sqlite {
+        /// The file; by default `gantry.db` in the data directory.
+        path: Option<PathBuf> = None,
+    }
+}
+
+table! {
+    /// `[storage]`: where bytes are kept, by name.
+    Storage {
+        /// `[storage.default]`
+        default: StorageEntry = StorageEntry::default(),
+    }
+}
+
+table! {
+    /// `[storage.NAME]`: one place for bytes.
+    StorageEntry {
+        /// `[storage.NAME.local]`
+        local: Local = Local::default(),
+    }
+}
+
+table! {
+    /// `[storage.NAME.local]`: a directory in the layout of the Distribution registry.
+    Local {
+        /// The directory; by default the data directory.
+        path: Option<PathBuf> = None,
+    }
+}
+
+table! {
+    /// `[auth]`: who callers are.
+    Auth {
+        /// What callers without credentials may do. Unset: nothing when accounts exist, everything on a loopback address without.
+        anonymous: Option<Anonymous> = None,
+        /// `[auth.htpasswd]`
+        htpasswd: Htpasswd = Htpasswd::default(),
+    }
+}
+
+/// What callers without credentials may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anonymous {
+    /// Nothing.
+    None,
+    /// Pull.
+    Read,
+    /// Pull, push and delete.
+    Write,
+}
+
+table! {
+    /// `[auth.htpasswd]`: accounts in a file of `name:bcrypt-hash` lines.
+    Htpasswd {
+        /// The file.
+        file: Option<PathBuf> = None,
+    }
+}
+
+table! {
+    /// `[registry]`: what is accepted.
+    Registry {
+        /// Whether an index may be pushed before (or without) the manifests that it lists.
+        sparse_index: bool = false,
+        /// Manifest media types accepted beside the four of Docker and OCI.
+        manifest_types: Vec<String> = Vec::new(),
+        /// What may be deleted.
+        delete: Vec<Deletable> = vec![Deletable::Tag, Deletable::Manifest, Deletable::Blob],
+    }
+}
+
+/// A kind of thing that clients can delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deletable {
+    /// Tags.
+    Tag,
+    /// Manifests.
+    Manifest,
+    /// Blobs.
+    Blob,
+}
+
+table! {
+    /// `[limits]`: how much is too much.
+    Limits {
+        /// The largest manifest.
+        manifest: ByteSize = ByteSize(4 << 20),
+        /// The largest blob.
+        upload: Limit = Limit(None),
+        /// Blobs up to this size live in the database.
+        inline_blob: ByteSize = ByteSize(16 << 10),
+        /// Memory for cached manifests and blob records.
+        cache: ByteSize = ByteSize(16 << 20),
+        /// Connections open at once.
+        connections: usize = 10_000,
+        /// The longest wait for the head of a request.
+        header_timeout: Span = Span(std::time::Duration::from_secs(15)),
+        /// The longest silence between requests on a connection.
+        idle_timeout: Span = Span(std::time::Duration::from_secs(60)),
+        /// The longest silence within a request or an answer.
+        body_timeout: Span = Span(std::time::Duration::from_secs(60)),
+        /// Tags in one page.
+        tags_page: usize = 10_000,
+        /// Repositories in one page.
+        catalog_page: usize = 1_000,
+        /// Referrers in one page.
+        referrers_page: usize = 1_000,
+    }
+}
+
+table! {
+    /// `[sweep]`: what goes by itself.
+    Sweep {
+        /// How long an upload session without activity is kept.
+        upload_expiry: Span = Span(std::time::Duration::from_secs(24 * 3600)),
+    }
+}

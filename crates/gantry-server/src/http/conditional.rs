@@ -1,0 +1,64 @@
+//! Conditional requests (RFC 9110, section 13) on content that is known by its digest.
+
+use gantry_oci::Digest;
+use http::{HeaderMap, HeaderValue, header};
+
+/// The entity tag of content: its digest, quoted.
+pub(crate) fn etag(digest: &Digest) -> HeaderValue {
+    // A digest is letters, digits and a colon.
+    HeaderValue::try_from(format!("\"{digest}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// Whether `If-None-Match` says that the client has this content already: quoted, weak, in a list, `*`, or as the bare
+/// digest that some clients send.
+pub(crate) fn not_modified(headers: &HeaderMap, digest: &Digest) -> bool {
+    let mut values = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
+    if values.peek().is_none() {
+        return false;
+    }
+    let wanted = digest.to_string();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || unquoted(tag.trim()) == wanted)
+}
+
+/// Whether `If-Range` allows a part of this content: absent, or its strong entity tag.
+pub(crate) fn range_allowed(headers: &HeaderMap, digest: &Digest) -> bool {
+    match headers.get(header::IF_RANGE) {
+        None => true,
+        Some(value) => value
+            .to_str()
+            .is_ok_and(|tag| !tag.starts_with("W/") && unquoted(tag.trim()) == digest.to_string()),
+    }
+}
+
+fn unquoted(tag: &str) -> &str {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// E-3.7, T49
+    #[test]
+    fn if_none_match_in_all_its_forms() {
+        let digest = Digest::sha256(b"");
+        let headers = |value: &str| HeaderMap::from_iter([(header::IF_NONE_MATCH, value.parse().unwrap())]);
+        for value in [
+            format!("\"{digest}\""),
+            format!("W/\"{digest}\""),
+            format!("\"x\", \"{digest}\""),
+            digest.to_string(),
+            "*".into(),
+        ] {
+            assert!(not_modified(&headers(&value), &digest), "{value}");
+        }
+        for value in ["\"x\"", "", "\"", "W/"] {
+            assert!(!not_modified(&headers(value), &digest), "{value}");
+        }
+        assert!(!not_modified(&HeaderMap::new(), &digest));
+    }
+}

@@ -1,0 +1,234 @@
+//! The one place where failures become answers: status, code, what the client may know, what the log says.
+//!
+//! Layers below have small errors of their own. Here each gets its row: the code of the specification (OCI Distribution,
+//! "Error Codes"), the status, a sentence for the client, and, when it is our fault, a line in the log.
+
+use gantry_oci::{Challenge, Endpoint, ErrorCode, ErrorDocument, ErrorEntry, RequestError};
+use gantry_storage::StorageError;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use crate::auth::AuthError;
+use crate::policy::Denied;
+use crate::registry::{BodyError, RegistryError};
+
+use super::reply::{self, Response, value};
+
+/// Any failure of a request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The range lies outside of the blob.
+    #[error("the requested range is not within the {size} bytes of the blob")]
+    RangeNotSatisfiable { size: u64 },
+    /// More ranges than are served in one answer.
+    #[error("too many ranges in one request")]
+    TooManyRanges,
+    /// `Content-Range` of an upload is not a range.
+    #[error("the Content-Range is not of the form <first>-<last>")]
+    ContentRangeInvalid,
+    /// A content coding that is not undone.
+    #[error("a request body must come without Content-Encoding")]
+    ContentEncoded,
+    /// No such address outside of the registry API.
+    #[error("there is nothing at this address")]
+    NotFound,
+}
+
+/// What the client is told.
+struct Answer {
+    status: StatusCode,
+    errors: Vec<ErrorEntry>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Answer {
+    fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            errors: vec![ErrorEntry { code, message: message.into(), detail: None }],
+            headers: Vec::new(),
+        }
+    }
+
+    fn detail(mut self, key: &str, value: &str) -> Self {
+        self.errors.iter_mut().for_each(|entry| entry.detail = Some(serde_json::json!({ key: value })));
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+/// Turns a failure into an answer. `location` is the path of the upload session that the request was about.
+pub(crate) fn render(error: &ApiError, request_id: &str, location: Option<&str>) -> Response {
+    let answer = answer(error, location);
+    if answer.status.is_server_error() {
+        // Once, here, where it is handled.
+        tracing::error!(request = request_id, status = answer.status.as_u16(), %error, "request {request_id} failed: {error}");
+    }
+    let document = ErrorDocument { errors: answer.errors };
+    let mut response = reply::json(answer.status, "application/json", document.to_json());
+    response.headers_mut().extend(answer.headers);
+    response
+}
+
+fn answer(error: &ApiError, location: Option<&str>) -> Answer {
+    use ErrorCode as Code;
+    let message = error.to_string();
+    match error {
+        ApiError::Request(error) => request(error, message),
+        ApiError::Registry(error) => registry(error, message, location),
+        ApiError::Auth(AuthError::Refused) | ApiError::Denied(Denied::Unauthenticated) => {
+            let challenge = Challenge::Basic { realm: "Gantry".to_owned() };
+            Answer::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message)
+                .header(header::WWW_AUTHENTICATE, value(challenge.to_string()))
+        }
+        ApiError::Denied(Denied::Forbidden) => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
+        ApiError::Denied(Denied::DeleteDisabled) => {
+            Answer::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
+                .header(header::ALLOW, HeaderValue::from_static("GET, HEAD, PUT"))
+        }
+        ApiError::RangeNotSatisfiable { size } => {
+            Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, message)
+                .header(header::CONTENT_RANGE, value(format!("bytes */{size}")))
+        }
+        ApiError::TooManyRanges => Answer::new(StatusCode::BAD_REQUEST, Code::Unsupported, message),
+        ApiError::ContentRangeInvalid => {
+            Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, message)
+        }
+        ApiError::ContentEncoded => {
+            Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
+        }
+        ApiError::NotFound => Answer::new(StatusCode::NOT_FOUND, Code::Unsupported, message),
+    }
+}
+
+fn request(error: &RequestError, message: String) -> Answer {
+    use ErrorCode as Code;
+    let bad = |code| Answer::new(StatusCode::BAD_REQUEST, code, message.clone());
+    match error {
+        RequestError::NotFound => Answer::new(StatusCode::NOT_FOUND, Code::Unsupported, message),
+        RequestError::MethodNotAllowed { allow } => {
+            Answer::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
+                .header(header::ALLOW, HeaderValue::from_static(allow))
+        }
+        RequestError::InvalidName(_) | RequestError::BadEncoding => bad(Code::NameInvalid),
+        RequestError::InvalidTag(_) | RequestError::TagWithTagParameter => bad(Code::ManifestInvalid),
+        RequestError::InvalidDigest(_)
+        | RequestError::MissingDigest
+        | RequestError::UnsupportedAlgorithm(_) => bad(Code::DigestInvalid),
+        // E-2.10: content of an algorithm that is not kept is content that is not here.
+        RequestError::UnsupportedDigest { write: true, .. } => bad(Code::DigestInvalid),
+        RequestError::UnsupportedDigest { endpoint: Endpoint::Referrers, .. } => bad(Code::DigestInvalid),
+        RequestError::UnsupportedDigest { endpoint: Endpoint::Manifest, .. } => {
+            Answer::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, message)
+        }
+        RequestError::UnsupportedDigest { .. } => {
+            Answer::new(StatusCode::NOT_FOUND, Code::BlobUnknown, message)
+        }
+        RequestError::UnknownUpload(_) => {
+            Answer::new(StatusCode::NOT_FOUND, Code::BlobUploadUnknown, message)
+        }
+        RequestError::InvalidPage(_) => bad(Code::Unsupported),
+        RequestError::TooManyTags(_) => Answer::new(StatusCode::URI_TOO_LONG, Code::Unsupported, message),
+    }
+}
+
+fn registry(error: &RegistryError, message: String, location: Option<&str>) -> Answer {
+    use ErrorCode as Code;
+    let missing = |code| Answer::new(StatusCode::NOT_FOUND, code, message.clone());
+    let bad = |code| Answer::new(StatusCode::BAD_REQUEST, code, message.clone());
+    match error {
+        RegistryError::NameUnknown(repo) => missing(Code::NameUnknown).detail("name", repo.as_str()),
+        RegistryError::ManifestUnknown { reference, .. } => {
+            missing(Code::ManifestUnknown).detail("reference", &reference.to_string())
+        }
+        RegistryError::BlobUnknown { digest, .. } => {
+            missing(Code::BlobUnknown).detail("digest", &digest.to_string())
+        }
+        RegistryError::UploadUnknown(_) => missing(Code::BlobUploadUnknown),
+        // E-7.5: with all that a client needs to go on from where the session stands.
+        RegistryError::UploadOutOfOrder { upload, offset } => {
+            let answer =
+                Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, message.clone())
+                    .header(header::RANGE, value(gantry_oci::UploadRange(*offset).to_string()))
+                    .header(reply::UPLOAD_UUID, value(upload.to_string()));
+            match location {
+                Some(location) => answer.header(header::LOCATION, value(location)),
+                None => answer,
+            }
+        }
+        RegistryError::SizeInvalid { .. } => bad(Code::SizeInvalid),
+        RegistryError::DigestMismatch { .. } => bad(Code::DigestInvalid),
+        RegistryError::ManifestInvalid(_) => bad(Code::ManifestInvalid),
+        RegistryError::ManifestReferencesUnknown(missing) => Answer {
+            status: StatusCode::BAD_REQUEST,
+            headers: Vec::new(),
+            errors: missing
+                .iter()
+                .take(MISSING_SHOWN)
+                .map(|digest| ErrorEntry {
+                    code: Code::ManifestBlobUnknown,
+                    message: format!("{digest} is not in this repository"),
+                    detail: Some(serde_json::json!({ "digest": digest.to_string() })),
+                })
+                .collect(),
+        },
+        RegistryError::TooLarge { .. } => {
+            Answer::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, message)
+        }
+        RegistryError::Body(BodyError::Timeout(_)) => {
+            Answer::new(StatusCode::REQUEST_TIMEOUT, Code::SizeInvalid, message)
+                .header(header::CONNECTION, HeaderValue::from_static("close"))
+        }
+        RegistryError::Body(BodyError::Broken(_)) => bad(Code::SizeInvalid),
+        RegistryError::Storage(error) => storage(error),
+        RegistryError::BytesMissing(_) | RegistryError::Internal(_) => Answer::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::Unknown,
+            "internal error; the request id leads to the log",
+        ),
+    }
+}
+
+/// Missing digests that are listed in one answer; a hostile manifest can name tens of thousands.
+const MISSING_SHOWN: usize = 1_000;
+
+/// The client learns what kind of trouble it is; file names and messages of the system stay in the log.
+fn storage(error: &StorageError) -> Answer {
+    use ErrorCode as Code;
+    let retry = HeaderValue::from_static("5");
+    match error {
+        StorageError::Full { .. } => Answer::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            Code::Unavailable,
+            "no space left in the registry's storage",
+        ),
+        StorageError::ReadOnly { .. } => Answer::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "the registry is read-only after a storage failure",
+        )
+        .header(header::RETRY_AFTER, HeaderValue::from_static("60")),
+        StorageError::Unavailable { .. } => Answer::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "the registry's storage does not answer",
+        )
+        .header(header::RETRY_AFTER, retry),
+        _ => Answer::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::Unknown,
+            "internal error; the request id leads to the log",
+        ),
+    }
+}

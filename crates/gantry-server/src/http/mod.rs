@@ -1,0 +1,12 @@
+//! What every HTTP face of the server shares: bodies, errors, conditions, and who is at the other end.
+
+pub(crate) mod body;
+pub(crate) mod conditional;
+pub(crate) mod error;
+pub(crate) mod peer;
+pub(crate) mod reply;
+
+pub(crate) use body::{Body, RequestBody};
+pub(crate) use error::ApiError;
+pub(crate) use peer::Peer;
+pub(crate) use reply::Response;

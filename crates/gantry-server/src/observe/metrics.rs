@@ -1,0 +1,230 @@
+//! Prometheus metrics: `gantry_*`, units in the name, and never a repository name as a label.
+//!
+//! Counters of the request path are looked up once, at start, by endpoint and method, so that a request costs a
+//! few atomic additions. What the stores count is read when somebody asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_oci::Endpoint;
+use gantry_storage::{MetaStats, Space};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectionLabels {
+    direction: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+/// How one request ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// The route, `None` for what is not part of the registry API.
+    pub endpoint: Option<Endpoint>,
+    /// The method, one of the few that exist.
+    pub method: &'static str,
+    /// The status.
+    pub status: u16,
+    /// From the head of the request to the head of the answer.
+    pub elapsed: Duration,
+}
+
+/// All metrics of one server.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    latency: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    /// Bytes of request bodies.
+    pub bytes_in: Counter,
+    /// Bytes of answer bodies.
+    pub bytes_out: Counter,
+    logins: Family<ResultLabels, Counter>,
+    /// Connections open now.
+    pub connections: Gauge,
+    /// Connections that were refused because too many were open.
+    pub connections_refused: Counter,
+}
+
+/// What the stores count, read anew for each scrape.
+pub trait StoreReadings: Send + Sync + 'static {
+    /// Counters of the metadata store.
+    fn meta(&self) -> MetaStats;
+    /// Space where the bytes are.
+    fn space(&self) -> Option<Space>;
+    /// Whether writes are accepted.
+    fn writable(&self) -> bool;
+    /// Upload sessions that this process holds.
+    fn uploads_open(&self) -> u64;
+}
+
+fn latency_buckets() -> Histogram {
+    Histogram::new([
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0,
+    ])
+}
+
+impl Metrics {
+    /// Metrics with nothing counted yet.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("gantry");
+        let requests = Family::default();
+        registry.register(
+            "http_requests",
+            "Requests answered, by route, method and status",
+            requests.clone(),
+        );
+        let latency = Family::new_with_constructor(latency_buckets as fn() -> Histogram);
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time from the head of a request to the head of its answer",
+            Unit::Seconds,
+            latency.clone(),
+        );
+        let bytes = Family::<DirectionLabels, Counter>::default();
+        registry.register_with_unit(
+            "http_body",
+            "Bytes of request (in) and answer (out) bodies",
+            Unit::Bytes,
+            bytes.clone(),
+        );
+        let logins = Family::default();
+        registry.register("auth_logins", "Credentials checked, by result", logins.clone());
+        let connections = Gauge::default();
+        registry.register("http_connections", "Connections open now", connections.clone());
+        let connections_refused = Counter::default();
+        registry.register(
+            "http_connections_refused",
+            "Connections refused because limits.connections were open",
+            connections_refused.clone(),
+        );
+        let direction = |direction| bytes.get_or_create(&DirectionLabels { direction }).clone();
+        Self {
+            bytes_in: direction("in"),
+            bytes_out: direction("out"),
+            registry,
+            requests,
+            latency,
+            logins,
+            connections,
+            connections_refused,
+        }
+    }
+
+    /// Adds what the stores count to every scrape.
+    pub fn watch(&mut self, readings: Arc<dyn StoreReadings>) {
+        self.registry.register_collector(Box::new(StoreCollector(readings)));
+    }
+
+    /// Counts a request that was answered.
+    pub fn answered(&self, outcome: &Outcome) {
+        let route = outcome.endpoint.map_or("other", Endpoint::label);
+        let labels = RequestLabels { route, method: outcome.method, status: outcome.status };
+        self.requests.get_or_create(&labels).inc();
+        self.latency.get_or_create(&RouteLabels { route }).observe(outcome.elapsed.as_secs_f64());
+    }
+
+    /// Counts a check of credentials.
+    pub fn login(&self, accepted: bool) {
+        let result = if accepted { "accepted" } else { "refused" };
+        self.logins.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// The text that Prometheus reads (OpenMetrics).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+struct StoreCollector(Arc<dyn StoreReadings>);
+
+impl std::fmt::Debug for StoreCollector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreCollector")
+    }
+}
+
+impl Collector for StoreCollector {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
+            let gauge = ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX));
+            to.encode_descriptor(name, help, unit, prometheus_client::metrics::MetricType::Gauge)
+                .and_then(|encoder| gauge.encode(encoder))
+        };
+        let stats = self.0.meta();
+        gauge("uploads_open", "Upload sessions held by this process", None, self.0.uploads_open())?;
+        gauge(
+            "store_writable",
+            "1 while writes are accepted, 0 after a failed commit or fsync",
+            None,
+            self.0.writable().into(),
+        )?;
+        gauge(
+            "cache_size",
+            "Memory used by cached manifests and blob records",
+            Some(&Unit::Bytes),
+            stats.cache_bytes,
+        )?;
+        gauge("database_size", "Size of the database file", Some(&Unit::Bytes), stats.database_bytes)?;
+        if let Some(space) = self.0.space() {
+            gauge(
+                "disk_total",
+                "Size of the file system that holds the blobs",
+                Some(&Unit::Bytes),
+                space.total,
+            )?;
+            gauge(
+                "disk_free",
+                "Space left on the file system that holds the blobs",
+                Some(&Unit::Bytes),
+                space.free,
+            )?;
+        }
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let counter = ConstCounter::<u64>::new(value);
+            to.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Counter)
+                .and_then(|encoder| counter.encode(encoder))
+        };
+        counter("manifest_cache_hits", "Manifest look-ups answered from memory", stats.manifest_hits)?;
+        counter("manifest_cache_misses", "Manifest look-ups that read the database", stats.manifest_misses)?;
+        counter("blob_cache_hits", "Blob look-ups answered from memory", stats.blob_hits)?;
+        counter("blob_cache_misses", "Blob look-ups that read the database", stats.blob_misses)?;
+        counter("database_commits", "Transactions committed", stats.commits)?;
+        counter(
+            "database_operations",
+            "Operations committed; divided by commits: operations per group",
+            stats.operations,
+        )?;
+        Ok(())
+    }
+}

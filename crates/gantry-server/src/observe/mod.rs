@@ -1,0 +1,7 @@
+//! What the operator sees: log lines and metrics.
+
+mod log;
+mod metrics;
+
+pub use log::start as start_log;
+pub use metrics::{Metrics, Outcome, StoreReadings};

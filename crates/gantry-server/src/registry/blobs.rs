@@ -1,0 +1,110 @@
+//! Blobs: readable in a repository only through its link.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gantry_oci::{Digest, RepoName};
+use gantry_storage::{BlobContent, BlobHandle, BlobStream, StoredBlob};
+
+use super::{Registry, RegistryError, Result};
+
+/// A blob's record in a repository.
+pub type Blob = Arc<StoredBlob>;
+
+/// A blob that is open for reading.
+#[derive(Clone)]
+pub enum BlobBytes {
+    /// All of it is in memory.
+    Inline(Bytes),
+    /// It is read bit by bit.
+    Stored(Arc<dyn BlobHandle>),
+}
+
+impl BlobBytes {
+    /// Exactly the bytes of `range`, which must lie within the blob.
+    pub fn read(&self, range: Range<u64>) -> BlobStream {
+        match self {
+            BlobBytes::Inline(bytes) => {
+                let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(bytes.len());
+                let end = usize::try_from(range.end).unwrap_or(usize::MAX).clamp(start, bytes.len());
+                Box::pin(futures_util::stream::iter([Ok(bytes.slice(start..end))]))
+            }
+            BlobBytes::Stored(handle) => handle.read(range),
+        }
+    }
+}
+
+impl Registry {
+    /// A blob's record (end-2).
+    ///
+    /// # Errors
+    /// Neither repository nor blob, or the store failed.
+    pub async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Blob> {
+        match self.meta.blob(repo, digest).await? {
+            Some(blob) => Ok(blob),
+            None => Err(self.missing(repo, blob_unknown(repo, digest)).await),
+        }
+    }
+
+    /// Opens a blob for reading.
+    ///
+    /// # Errors
+    /// The store failed, or lost the bytes.
+    pub async fn open_blob(&self, blob: &Blob) -> Result<BlobBytes> {
+        match &blob.content {
+            BlobContent::Inline(bytes) => Ok(BlobBytes::Inline(bytes.clone())),
+            BlobContent::Stored { location } => {
+                let handle = self.blobs.open(&blob.digest, location.as_deref(), blob.size).await?;
+                handle.map(BlobBytes::Stored).ok_or(RegistryError::BytesMissing(blob.digest))
+            }
+        }
+    }
+
+    /// Takes a blob out of a repository (end-10). Other repositories keep it.
+    ///
+    /// # Errors
+    /// Neither repository nor blob, or the store failed.
+    pub async fn delete_blob(&self, repo: &RepoName, digest: &Digest) -> Result<()> {
+        if self.meta.unlink_blob(repo, digest).await? {
+            return Ok(());
+        }
+        Err(self.missing(repo, blob_unknown(repo, digest)).await)
+    }
+
+    /// Links a blob that another repository holds (end-11): `from` when it is named, else any that the caller
+    /// `may_pull`. Already being there counts as mounted.
+    ///
+    /// Says whether the blob is in the repository now; `false` means that it has to be uploaded.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn mount_blob(
+        &self,
+        repo: &RepoName,
+        digest: &Digest,
+        from: Option<&RepoName>,
+        may_pull: impl Fn(&RepoName) -> bool,
+    ) -> Result<bool> {
+        if self.meta.blob(repo, digest).await?.is_some() {
+            return Ok(true);
+        }
+        let candidates = match from {
+            Some(from) => vec![from.clone()],
+            None => self.meta.repositories_with_blob(digest, MOUNT_CANDIDATES).await?,
+        };
+        for from in candidates.iter().filter(|from| may_pull(from)) {
+            if self.meta.mount_blob(digest, from, repo).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// How many repositories are looked at for a mount that names none.
+const MOUNT_CANDIDATES: usize = 100;
+
+fn blob_unknown(repo: &RepoName, digest: &Digest) -> RegistryError {
+    RegistryError::BlobUnknown { repo: repo.clone(), digest: *digest }
+}

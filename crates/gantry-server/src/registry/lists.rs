@@ -1,0 +1,94 @@
+//! Lists: tags, repositories, referrers. All in pages that continue after a key, never at an offset.
+
+use gantry_oci::{Digest, Page, RepoName};
+use gantry_storage::Referrer;
+
+use super::{Registry, RegistryError, Result};
+
+/// The largest sum of descriptor sizes in one page of referrers, in bytes; clients stop reading at 4 MiB.
+const REFERRERS_PAGE_BYTES: usize = 3 << 20;
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Listing<T> {
+    /// The entries, in order.
+    pub entries: Vec<T>,
+    /// Entries that the page was allowed to have.
+    pub size: usize,
+    /// Whether something comes after the last entry.
+    pub more: bool,
+}
+
+impl<T> Listing<T> {
+    fn empty() -> Self {
+        Self { entries: Vec::new(), size: 0, more: false }
+    }
+
+    /// From up to `size + 1` entries, of which the last only says that there are more.
+    fn cut(mut entries: Vec<T>, size: usize) -> Self {
+        let more = entries.len() > size;
+        entries.truncate(size);
+        Self { entries, size, more }
+    }
+}
+
+impl Registry {
+    /// Names of repositories in byte order.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn catalog(&self, page: &Page) -> Result<Listing<String>> {
+        let size = page.n.unwrap_or(100).min(self.limits.catalog_page);
+        if size == 0 {
+            return Ok(Listing::empty());
+        }
+        Ok(Listing::cut(self.meta.catalog(page.last.as_deref(), size.saturating_add(1)).await?, size))
+    }
+
+    /// Tags of a repository in byte order (end-8).
+    ///
+    /// # Errors
+    /// The repository is unknown, or the store failed.
+    pub async fn tags(&self, repo: &RepoName, page: &Page) -> Result<Listing<String>> {
+        let size = page.n.unwrap_or(usize::MAX).min(self.limits.tags_page);
+        // One more than the page, and at least one: a page of none still tells an unknown repository.
+        let tags = self.meta.tags(repo, page.last.as_deref(), size.saturating_add(1)).await?;
+        let tags = tags.ok_or_else(|| RegistryError::NameUnknown(repo.clone()))?;
+        Ok(if size == 0 { Listing::empty() } else { Listing::cut(tags, size) })
+    }
+
+    /// Manifests whose subject is `subject`, in the order in which they came (end-12). None is an answer, also for a
+    /// repository that is not there.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn referrers(
+        &self,
+        repo: &RepoName,
+        subject: &Digest,
+        artifact_types: &[String],
+        after: Option<u64>,
+        n: Option<usize>,
+    ) -> Result<Listing<Referrer>> {
+        let size = n.filter(|n| *n > 0).unwrap_or(usize::MAX).min(self.limits.referrers_page);
+        let found = self.meta.referrers(repo, subject, artifact_types, after, size.saturating_add(1)).await?;
+        let mut page = Listing::cut(found, size);
+        let mut bytes = 0;
+        let fits = page.entries.iter().take_while(|referrer| {
+            bytes += weight(referrer);
+            bytes <= REFERRERS_PAGE_BYTES
+        });
+        let fits = fits.count().max(1);
+        page.more |= fits < page.entries.len();
+        page.entries.truncate(fits);
+        Ok(page)
+    }
+}
+
+/// About how many bytes a descriptor takes in JSON.
+fn weight(referrer: &Referrer) -> usize {
+    let annotations: usize =
+        referrer.annotations.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
+    // JSON may spell a byte with up to six.
+    512 + annotations.saturating_mul(2)
+}

@@ -1,0 +1,119 @@
+//! Manifests: the exact bytes that were pushed, and what they point to.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use gantry_oci::{Digest, Manifest, ManifestKind, ManifestRules, Reference, RepoName, Tag};
+use gantry_storage::{NewManifest, PutManifest, StoredManifest};
+
+use super::{ByteSource, Registry, RegistryError, Result};
+
+/// What a push of a manifest did.
+#[derive(Debug)]
+pub struct ManifestPut {
+    /// The digest under which it can be pulled.
+    pub digest: Digest,
+    /// The subject that it was attached to.
+    pub subject: Option<Digest>,
+}
+
+impl Registry {
+    /// A manifest by tag or digest (end-3).
+    ///
+    /// # Errors
+    /// Neither repository nor manifest, or the store failed.
+    pub async fn manifest(&self, repo: &RepoName, reference: &Reference) -> Result<Arc<StoredManifest>> {
+        match self.meta.manifest(repo, reference).await? {
+            Some(manifest) => Ok(manifest),
+            None => Err(self.missing(repo, manifest_unknown(repo, reference)).await),
+        }
+    }
+
+    /// Stores a manifest under its digest and tags (end-7). When this returns, all of it survives a power cut.
+    ///
+    /// # Errors
+    /// The bytes are too many, break a rule, are not those of the digest, or name what is not in this repository:
+    /// then nothing is stored. The store failed.
+    pub async fn put_manifest(
+        &self,
+        repo: &RepoName,
+        reference: &Reference,
+        mut tags: Vec<Tag>,
+        content_type: Option<&str>,
+        body: ByteSource,
+    ) -> Result<ManifestPut> {
+        let bytes = self.collect_manifest(body).await?;
+        let digest = match reference {
+            Reference::Digest(expected) => {
+                let actual = Digest::of(expected.algorithm(), &bytes);
+                if actual != *expected {
+                    return Err(RegistryError::DigestMismatch { expected: *expected, actual });
+                }
+                actual
+            }
+            Reference::Tag(tag) => {
+                tags.push(tag.clone());
+                Digest::sha256(&bytes)
+            }
+        };
+        let rules = ManifestRules { extra_media_types: &self.limits.manifest_types };
+        let manifest = Manifest::parse(content_type, &bytes, &rules)?;
+        let subject = manifest.subject.as_ref().map(|subject| subject.digest);
+        let new = NewManifest {
+            repo: repo.clone(),
+            digest,
+            bytes,
+            tags,
+            subject,
+            blobs: manifest.required_blobs(),
+            manifests: manifest.children(),
+            allow_missing_manifests: self.limits.sparse_index && manifest.kind == ManifestKind::Index,
+            media_type: manifest.media_type,
+            artifact_type: manifest.artifact_type,
+            annotations: manifest.annotations,
+        };
+        match self.meta.put_manifest(new).await? {
+            PutManifest::Stored => Ok(ManifestPut { digest, subject }),
+            PutManifest::Missing(missing) => Err(RegistryError::ManifestReferencesUnknown(missing)),
+        }
+    }
+
+    async fn collect_manifest(&self, mut body: ByteSource) -> Result<Bytes> {
+        let limit = self.limits.manifest;
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece?;
+            if (first.len() + all.len() + piece.len()) as u64 > limit {
+                return Err(RegistryError::TooLarge { limit });
+            }
+            if first.is_empty() && all.is_empty() {
+                first = piece; // most manifests come in one piece, which needs no copy
+            } else {
+                if all.is_empty() {
+                    all.extend_from_slice(&std::mem::take(&mut first));
+                }
+                all.extend_from_slice(&piece);
+            }
+        }
+        // A copy of its own: the piece may be a corner of a large receive buffer, and this lives in the cache.
+        Ok(if all.is_empty() { Bytes::copy_from_slice(&first) } else { all.freeze() })
+    }
+
+    /// Removes a tag, or a manifest with all tags that point to it (end-9).
+    ///
+    /// # Errors
+    /// Neither repository nor manifest, or the store failed.
+    pub async fn delete_manifest(&self, repo: &RepoName, reference: &Reference) -> Result<()> {
+        let found = match reference {
+            Reference::Tag(tag) => self.meta.delete_tag(repo, tag).await?,
+            Reference::Digest(digest) => self.meta.delete_manifest(repo, digest).await?,
+        };
+        if found { Ok(()) } else { Err(self.missing(repo, manifest_unknown(repo, reference)).await) }
+    }
+}
+
+fn manifest_unknown(repo: &RepoName, reference: &Reference) -> RegistryError {
+    RegistryError::ManifestUnknown { repo: repo.clone(), reference: reference.clone() }
+}

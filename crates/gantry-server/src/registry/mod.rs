@@ -1,0 +1,95 @@
+//! The registry itself: repositories, manifests, blobs, referrers and upload sessions.
+//!
+//! Speaks in names, references and byte streams, and knows nothing of HTTP: whoever calls (the V2 API today) has
+//! already parsed the request and been allowed to make it. Relations are asked of the metadata store, bytes of the
+//! blob store; what both have to do with each other is decided here.
+
+mod blobs;
+mod error;
+mod lists;
+mod manifests;
+mod uploads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_oci::RepoName;
+use gantry_storage::{BlobStore, MetaStore, Store};
+
+pub use blobs::{Blob, BlobBytes};
+pub use error::{BodyError, RegistryError, Result};
+pub use lists::Listing;
+pub use manifests::ManifestPut;
+pub use uploads::{Piece, Progress, Started, Uploads};
+
+/// A request body, or any other bytes that come bit by bit.
+pub type ByteSource =
+    std::pin::Pin<Box<dyn futures_core::Stream<Item = Result<bytes::Bytes, BodyError>> + Send>>;
+
+/// What the registry accepts.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest manifest, in bytes.
+    pub manifest: u64,
+    /// The largest blob, in bytes.
+    pub upload: Option<u64>,
+    /// Blobs up to this size, in bytes, live in the database.
+    pub inline_blob: usize,
+    /// Entries in a page of tags, repositories and referrers.
+    pub tags_page: usize,
+    /// See `tags_page`.
+    pub catalog_page: usize,
+    /// See `tags_page`.
+    pub referrers_page: usize,
+    /// Manifest media types accepted beside the usual four.
+    pub manifest_types: Vec<String>,
+    /// Whether an index may list manifests that are not there.
+    pub sparse_index: bool,
+    /// How long an upload session without activity lives.
+    pub upload_expiry: Duration,
+}
+
+/// All repositories of one store.
+pub struct Registry {
+    meta: Arc<dyn MetaStore>,
+    blobs: Arc<dyn BlobStore>,
+    limits: Limits,
+    uploads: Uploads,
+}
+
+impl Registry {
+    /// A registry on an open store.
+    pub fn new(store: &Store, limits: Limits) -> Self {
+        let uploads = Uploads::new(Arc::clone(&store.meta), Arc::clone(&store.blobs), &limits);
+        Self { meta: Arc::clone(&store.meta), blobs: Arc::clone(&store.blobs), limits, uploads }
+    }
+
+    /// The upload sessions.
+    pub fn uploads(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    /// What is accepted.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The metadata store, for readings and health.
+    pub fn meta(&self) -> &Arc<dyn MetaStore> {
+        &self.meta
+    }
+
+    /// The blob store, for readings and health.
+    pub fn blob_store(&self) -> &Arc<dyn BlobStore> {
+        &self.blobs
+    }
+
+    /// Why something is not found: the thing, or the whole repository.
+    async fn missing(&self, repo: &RepoName, thing: RegistryError) -> RegistryError {
+        match self.meta.repository_exists(repo).await {
+            Ok(true) => thing,
+            Ok(false) => RegistryError::NameUnknown(repo.clone()),
+            Err(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What happens to sessions that nobody touches: they rest, then they expire, and what a crash left goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_storage::Timestamp;
+
+use super::{Data, Result, Uploads};
+
+/// A session that has not moved for this long is kept as a row only.
+const REST_AFTER: Duration = Duration::from_secs(120);
+/// Rows that are looked at in one round.
+const ROUND: usize = 200;
+
+impl Uploads {
+    /// How often [`Self::tidy`] should run.
+    pub fn tidy_interval(&self) -> Duration {
+        (self.0.expiry / 4).clamp(Duration::from_millis(100), Duration::from_secs(60))
+    }
+
+    /// Lets idle sessions rest and ends expired ones. A session that a request is writing to is left alone.
+    ///
+    /// # Errors
+    /// The store failed; the next round goes on where this one ended.
+    pub async fn tidy(&self) -> Result<()> {
+        let expired = Timestamp::now().minus(self.0.expiry);
+        for row in self.0.meta.expired_uploads(expired, ROUND).await? {
+            let held = self.0.lock_sessions().get(&row.id).cloned();
+            let Some(session) = held else {
+                self.0.blobs.discard(&row.id).await?;
+                self.0.meta.delete_upload(&row.id).await?;
+                tracing::info!(upload = %row.id, repository = %row.repo, "upload session expired");
+                continue;
+            };
+            // Only a session that nobody is writing to, and whose row is not merely behind.
+            if let Ok(mut data) = session.data.try_lock()
+                && session.touched() < expired
+            {
+                self.0.close(&session, &mut data).await?;
+                tracing::info!(upload = %row.id, repository = %row.repo, "upload session expired");
+            }
+        }
+        self.rest();
+        Ok(())
+    }
+
+    /// Forgets idle sessions that a row can bring back.
+    fn rest(&self) {
+        let idle = Timestamp::now().minus(REST_AFTER);
+        self.0.lock_sessions().retain(|_, session| {
+            let unused = Arc::strong_count(session) == 1 && session.touched() < idle;
+            // Published bytes have no row that could bring them back: they stay until the row of the blob is written.
+            !(unused && session.data.try_lock().is_ok_and(|data| !matches!(*data, Data::Published { .. })))
+        });
+    }
+
+    /// Frees staged bytes that no session knows, left by a crash between two steps.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn clear_orphans(&self) -> Result<()> {
+        let old = Timestamp::now().minus(self.0.expiry);
+        for staged in self.0.blobs.staged().await? {
+            let held = self.0.lock_sessions().contains_key(&staged.upload);
+            if held || staged.modified > old || self.0.meta.upload(&staged.upload).await?.is_some() {
+                continue;
+            }
+            self.0.blobs.discard(&staged.upload).await?;
+            tracing::info!(upload = %staged.upload, bytes = staged.size, "freed bytes that no upload session knows");
+        }
+        Ok(())
+    }
+}

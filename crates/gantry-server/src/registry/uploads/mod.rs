@@ -1,0 +1,393 @@
+//! Upload sessions (end-4 to end-6, end-13, end-14).
+//!
+//! A session lives in this process while it moves and in a row while it rests, so that it survives a restart. One
+//! request writes to it at a time. Writing goes on in a task of its own: a client that hangs up in the middle loses
+//! nothing that arrived.
+
+mod housekeeping;
+mod session;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use gantry_oci::{Algorithm, ContentRange, Digest, Hasher, RepoName, UploadId};
+use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, Timestamp, UploadRow};
+use tokio::sync::OwnedMutexGuard;
+
+use super::{ByteSource, Limits, RegistryError, Result};
+use session::{Data, Session, Sink};
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The session.
+    pub upload: UploadId,
+    /// Bytes that it holds.
+    pub offset: u64,
+}
+
+/// What a push in one request came to.
+#[derive(Debug)]
+pub enum Started {
+    /// The blob is there.
+    Stored,
+    /// Nothing came with the request: a session waits for the bytes.
+    Waiting(Progress),
+}
+
+/// The sessions of one registry.
+#[derive(Clone)]
+pub struct Uploads(Arc<Inner>);
+
+struct Inner {
+    meta: Arc<dyn MetaStore>,
+    blobs: Arc<dyn BlobStore>,
+    inline_limit: usize,
+    size_limit: Option<u64>,
+    expiry: Duration,
+    sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
+}
+
+/// What a request says about the piece that it carries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Piece {
+    /// `Content-Range`, when it was sent.
+    pub range: Option<ContentRange>,
+    /// `Content-Length`, when it was sent.
+    pub length: Option<u64>,
+}
+
+impl Uploads {
+    pub(super) fn new(meta: Arc<dyn MetaStore>, blobs: Arc<dyn BlobStore>, limits: &Limits) -> Self {
+        Self(Arc::new(Inner {
+            meta,
+            blobs,
+            inline_limit: limits.inline_blob,
+            size_limit: limits.upload,
+            expiry: limits.upload_expiry,
+            sessions: Mutex::default(),
+        }))
+    }
+
+    /// Sessions that this process holds.
+    pub fn open(&self) -> u64 {
+        self.0.lock_sessions().len() as u64
+    }
+
+    /// Begins a session (end-4a). `algorithm` is the one that the blob will be known by, as far as the client says.
+    pub fn start(&self, repo: &RepoName, owner: &str, algorithm: Option<Algorithm>) -> Progress {
+        let session = self.0.begin(repo, owner, algorithm.unwrap_or(Algorithm::Sha256));
+        // Nobody else knows the session yet, so its lock is free.
+        if let Ok(data) = session.data.try_lock() {
+            session.save(&data, &self.0.sink(true));
+        }
+        Progress { upload: session.id, offset: 0 }
+    }
+
+    /// Stores a blob that comes whole in one request (end-4b).
+    ///
+    /// # Errors
+    /// The bytes are not those of the digest or too many, did not arrive, or the store failed: nothing stays.
+    pub async fn store(
+        &self,
+        repo: &RepoName,
+        owner: &str,
+        digest: Digest,
+        length: Option<u64>,
+        mut body: ByteSource,
+    ) -> Result<Started> {
+        self.0.check_size(0, length)?;
+        let session = self.0.begin(repo, owner, digest.algorithm());
+        let inner = Arc::clone(&self.0);
+        in_own_task(async move {
+            let sink = inner.sink(false);
+            let mut data = session.data_handle().lock_owned().await;
+            let result = match session.receive(&mut data, &mut body, &sink).await {
+                Ok(0) if digest != Digest::of(digest.algorithm(), b"") => {
+                    session.save(&data, &inner.sink(true));
+                    return Ok(Started::Waiting(Progress { upload: session.id, offset: 0 }));
+                }
+                Ok(received) => match check_length(length, received) {
+                    Ok(()) => inner.finish(&session, &mut data, digest).await,
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            };
+            if result.is_err() {
+                inner.close(&session, &mut data).await?;
+            }
+            result.map(|()| Started::Stored)
+        })
+        .await
+    }
+
+    /// Where a session stands (end-13).
+    ///
+    /// # Errors
+    /// No such session here, or the store failed.
+    pub async fn progress(&self, repo: &RepoName, owner: &str, upload: UploadId) -> Result<Progress> {
+        let session = self.0.find(repo, owner, upload).await?;
+        Ok(Progress { upload, offset: session.offset.load(Ordering::Acquire) })
+    }
+
+    /// Appends a piece (end-5).
+    ///
+    /// # Errors
+    /// No such session here; the piece does not begin where the session stands; the body broke off (what came is
+    /// kept); the store failed.
+    pub async fn append(
+        &self,
+        repo: &RepoName,
+        owner: &str,
+        upload: UploadId,
+        piece: Piece,
+        mut body: ByteSource,
+    ) -> Result<Progress> {
+        let session = self.0.find(repo, owner, upload).await?;
+        let inner = Arc::clone(&self.0);
+        in_own_task(async move {
+            let mut data = inner.claim(&session, piece).await?;
+            inner.receive(&session, &mut data, piece, &mut body).await?;
+            Ok(Progress { upload, offset: data.len() })
+        })
+        .await
+    }
+
+    /// Appends the last piece, if there is one, and stores the blob (end-6). When this returns, it survives a power cut.
+    ///
+    /// # Errors
+    /// As for [`Self::append`]; or the bytes are not those of the digest, and the session goes on.
+    pub async fn complete(
+        &self,
+        repo: &RepoName,
+        owner: &str,
+        upload: UploadId,
+        piece: Piece,
+        mut body: ByteSource,
+        digest: Digest,
+    ) -> Result<()> {
+        let session = self.0.find(repo, owner, upload).await?;
+        let inner = Arc::clone(&self.0);
+        in_own_task(async move {
+            let mut data = inner.claim(&session, piece).await?;
+            inner.receive(&session, &mut data, piece, &mut body).await?;
+            inner.finish(&session, &mut data, digest).await
+        })
+        .await
+    }
+
+    /// Ends a session and frees its bytes (end-14).
+    ///
+    /// # Errors
+    /// No such session here, or the store failed.
+    pub async fn cancel(&self, repo: &RepoName, owner: &str, upload: UploadId) -> Result<()> {
+        let session = self.0.find(repo, owner, upload).await?;
+        session.cancelled.store(true, Ordering::Relaxed);
+        let mut data = session.data.lock().await;
+        if matches!(*data, Data::Closed) {
+            return Err(RegistryError::UploadUnknown(upload));
+        }
+        self.0.close(&session, &mut data).await
+    }
+}
+
+/// Runs work that must not stop half-way when the client hangs up.
+async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or(Err(RegistryError::Internal("the upload task ended")))
+}
+
+fn check_length(announced: Option<u64>, received: u64) -> Result<()> {
+    match announced {
+        Some(announced) if announced != received => Err(RegistryError::SizeInvalid { announced, received }),
+        _ => Ok(()),
+    }
+}
+
+impl Inner {
+    fn lock_sessions(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sink(&self, persistent: bool) -> Sink<'_> {
+        Sink {
+            blobs: &*self.blobs,
+            meta: &*self.meta,
+            inline_limit: self.inline_limit,
+            size_limit: self.size_limit,
+            persistent,
+        }
+    }
+
+    fn begin(&self, repo: &RepoName, owner: &str, algorithm: Algorithm) -> Arc<Session> {
+        let id = UploadId::from_uuid(uuid::Uuid::new_v4());
+        let data = Data::Buffered { algorithm, bytes: BytesMut::new() };
+        let session = Arc::new(Session::new(id, repo.clone(), owner.to_owned(), data, Timestamp::now()));
+        self.lock_sessions().insert(id, Arc::clone(&session));
+        session
+    }
+
+    /// The session, from memory or from its row. Of another repository or owner: not there.
+    async fn find(&self, repo: &RepoName, owner: &str, upload: UploadId) -> Result<Arc<Session>> {
+        let held = self.lock_sessions().get(&upload).cloned();
+        let session = match held {
+            Some(session) => session,
+            None => self.wake(upload).await?,
+        };
+        if session.repo != *repo || session.owner != owner {
+            return Err(RegistryError::UploadUnknown(upload));
+        }
+        Ok(session)
+    }
+
+    /// Brings a resting session back from its row.
+    async fn wake(&self, upload: UploadId) -> Result<Arc<Session>> {
+        let unknown = RegistryError::UploadUnknown(upload);
+        let Some(row) = self.meta.upload(&upload).await? else { return Err(unknown) };
+        let Some(data) = self.restore(&row).await? else {
+            // After a power cut the staged bytes may be fewer than the row says, or others.
+            tracing::warn!(upload = %upload, offset = row.offset, "the bytes of an upload session are gone; it cannot go on");
+            self.blobs.discard(&upload).await?;
+            self.meta.delete_upload(&upload).await?;
+            return Err(unknown);
+        };
+        let session = Arc::new(Session::new(upload, row.repo, row.owner, data, row.started));
+        // Another request may have been faster: one session, one lock.
+        Ok(Arc::clone(self.lock_sessions().entry(upload).or_insert(session)))
+    }
+
+    /// The bytes that a row speaks of, or `None` when they are not there as it says.
+    async fn restore(&self, row: &UploadRow) -> Result<Option<Data>> {
+        if let Some(buffered) = &row.buffered {
+            return Ok(Some(Data::Buffered {
+                algorithm: row.algorithm,
+                bytes: BytesMut::from(&buffered[..]),
+            }));
+        }
+        let Some(hasher) = self.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
+            return Ok(None);
+        };
+        let saved = Hasher::restore(row.algorithm, &row.hash_state);
+        let same = saved.is_none_or(|saved| saved.finish() == hasher.finish());
+        Ok(same.then_some(Data::Staged { hasher, offset: row.offset, writer: None }))
+    }
+
+    /// Takes the session for one request, when the piece begins where the session stands.
+    async fn claim(&self, session: &Arc<Session>, piece: Piece) -> Result<OwnedMutexGuard<Data>> {
+        let out_of_order = |offset| RegistryError::UploadOutOfOrder { upload: session.id, offset };
+        let Ok(mut data) = session.data_handle().try_lock_owned() else {
+            return Err(out_of_order(session.offset.load(Ordering::Acquire)));
+        };
+        data.settle().await?;
+        if matches!(*data, Data::Closed) {
+            return Err(RegistryError::UploadUnknown(session.id));
+        }
+        let offset = data.len();
+        self.check_size(offset, piece.length)?;
+        match piece.range {
+            Some(range) if range.start != offset => Err(out_of_order(offset)),
+            Some(range) => {
+                check_length(Some(range.len()), piece.length.unwrap_or(range.len())).map(|()| data)
+            }
+            None => Ok(data),
+        }
+    }
+
+    /// Refuses what is announced as too large before any of it is read.
+    fn check_size(&self, offset: u64, length: Option<u64>) -> Result<()> {
+        match (self.size_limit, length) {
+            (Some(limit), Some(length)) if offset.saturating_add(length) > limit => {
+                Err(RegistryError::TooLarge { limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn receive(
+        &self,
+        session: &Session,
+        data: &mut Data,
+        piece: Piece,
+        body: &mut ByteSource,
+    ) -> Result<()> {
+        let sink = self.sink(true);
+        let before = data.len();
+        let received = session.receive(data, body, &sink).await;
+        if data.len() != before {
+            session.save(data, &sink);
+        }
+        check_length(piece.length.or(piece.range.map(|range| range.len())), received?)
+    }
+
+    /// Checks the digest and makes the blob of the session's bytes.
+    async fn finish(&self, session: &Session, data: &mut Data, digest: Digest) -> Result<()> {
+        let size = data.len();
+        let actual = match data {
+            Data::Buffered { bytes, .. } => Digest::of(digest.algorithm(), bytes),
+            Data::Staged { hasher, .. } if hasher.algorithm() == digest.algorithm() => hasher.finish(),
+            // E-6.3: the algorithm is known only now, so the bytes are read once more.
+            Data::Staged { offset, .. } => {
+                match self.blobs.hash_staged(&session.id, *offset, digest.algorithm()).await? {
+                    Some(hasher) => hasher.finish(),
+                    None => return Err(RegistryError::Internal("staged bytes are missing")),
+                }
+            }
+            Data::Published { digest, .. } => *digest,
+            Data::Closed => return Err(RegistryError::UploadUnknown(session.id)),
+        };
+        if actual != digest {
+            return Err(RegistryError::DigestMismatch { expected: digest, actual });
+        }
+        let content = match data {
+            Data::Buffered { bytes, .. } => BlobContent::Inline(bytes.clone().freeze()),
+            Data::Published { location, .. } => BlobContent::Stored { location: location.clone() },
+            Data::Staged { .. } | Data::Closed => match self.stored_already(&digest, size).await? {
+                Some(content) => content,
+                None => {
+                    let location = self.blobs.publish(&session.id, &digest, size).await?;
+                    *data = Data::Published { digest, size, location: location.clone() };
+                    BlobContent::Stored { location }
+                }
+            },
+        };
+        let blob = NewBlob { repo: session.repo.clone(), digest, size, content, upload: Some(session.id) };
+        self.meta.put_blob(blob).await?;
+        let staged = matches!(data, Data::Staged { .. });
+        *data = Data::Closed;
+        self.lock_sessions().remove(&session.id);
+        if staged {
+            self.blobs.discard(&session.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Where the same bytes are already, when they are really there.
+    async fn stored_already(&self, digest: &Digest, size: u64) -> Result<Option<BlobContent>> {
+        let Some(blob) = self.meta.any_blob(digest).await? else { return Ok(None) };
+        Ok(match &blob.content {
+            BlobContent::Inline(_) => Some(blob.content.clone()),
+            BlobContent::Stored { location } => {
+                let open = self.blobs.open(digest, location.as_deref(), size).await?;
+                open.map(|_| BlobContent::Stored { location: location.clone() })
+            }
+        })
+    }
+
+    /// Ends a session without a blob and frees its bytes.
+    async fn close(&self, session: &Session, data: &mut Data) -> Result<()> {
+        let settled = data.settle().await;
+        if let Err(error) = settled {
+            tracing::debug!(upload = %session.id, %error, "the last bytes of a session that is closed were not written");
+        }
+        let staged = matches!(data, Data::Staged { .. });
+        *data = Data::Closed;
+        self.lock_sessions().remove(&session.id);
+        self.meta.delete_upload(&session.id).await?;
+        if staged {
+            self.blobs.discard(&session.id).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! One upload session: where its bytes are, and how far their hash has come.
+//!
+//! A small upload stays in memory (and in its row); the first piece that does not fit moves it to staged bytes in the
+//! blob store. The hash always covers exactly the bytes that are kept.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use gantry_oci::{Algorithm, Digest, Hasher, RepoName, UploadId};
+use gantry_storage::{BlobStore, MetaStore, StagedBlob, StorageError, Timestamp, UploadRow};
+use tokio::sync::Mutex;
+
+use super::super::{BodyError, ByteSource, RegistryError, Result};
+
+/// Pieces are handed to the writing thread in batches of about this many bytes.
+const BATCH: usize = 1 << 20;
+/// Within a long request the session's row is brought up to date every so many bytes.
+const CHECKPOINT: u64 = 64 << 20;
+
+/// A session that this process holds.
+pub(super) struct Session {
+    pub(super) id: UploadId,
+    pub(super) repo: RepoName,
+    /// Who began it; nobody else sees it.
+    pub(super) owner: String,
+    pub(super) started: Timestamp,
+    /// Bytes that are really kept; readable while a request is writing.
+    pub(super) offset: AtomicU64,
+    /// When it last moved, in microseconds.
+    touched: AtomicI64,
+    /// Tells a request that is writing to stop.
+    pub(super) cancelled: AtomicBool,
+    pub(super) data: Arc<Mutex<Data>>,
+}
+
+/// The bytes of a session.
+pub(super) enum Data {
+    /// In memory.
+    Buffered { algorithm: Algorithm, bytes: BytesMut },
+    /// In the blob store. The writer is there while a request is writing, or was cut off while it did.
+    Staged { hasher: Hasher, offset: u64, writer: Option<Box<dyn StagedBlob>> },
+    /// In the blob store under their digest, but the row that says so was not committed.
+    Published { digest: Digest, size: u64, location: Option<String> },
+    /// Finished or cancelled.
+    Closed,
+}
+
+impl Data {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Data::Buffered { bytes, .. } => bytes.len() as u64,
+            Data::Staged { offset, writer, .. } => writer.as_ref().map_or(*offset, |writer| writer.offset()),
+            Data::Published { size, .. } => *size,
+            Data::Closed => 0,
+        }
+    }
+
+    /// Ends the writing of a request: waits for what is in flight and takes over offset and hash.
+    pub(super) async fn settle(&mut self) -> Result<(), StorageError> {
+        let Data::Staged { hasher, offset, writer } = self else { return Ok(()) };
+        let Some(mut open) = writer.take() else { return Ok(()) };
+        let flushed = open.flush().await;
+        *offset = open.offset();
+        *hasher = open.hasher().clone();
+        flushed
+    }
+}
+
+/// What limits the bytes of a session, and where they go.
+pub(super) struct Sink<'a> {
+    pub(super) blobs: &'a dyn BlobStore,
+    pub(super) meta: &'a dyn MetaStore,
+    /// Bytes that may be kept in memory.
+    pub(super) inline_limit: usize,
+    /// Bytes that a blob may have.
+    pub(super) size_limit: Option<u64>,
+    /// Whether the session has a row that follows it.
+    pub(super) persistent: bool,
+}
+
+impl Session {
+    pub(super) fn new(id: UploadId, repo: RepoName, owner: String, data: Data, started: Timestamp) -> Self {
+        Self {
+            id,
+            repo,
+            owner,
+            started,
+            offset: AtomicU64::new(data.len()),
+            touched: AtomicI64::new(Timestamp::now().0),
+            cancelled: AtomicBool::new(false),
+            data: Arc::new(Mutex::new(data)),
+        }
+    }
+
+    /// The bytes, to be locked for longer than a borrow lasts.
+    pub(super) fn data_handle(&self) -> Arc<Mutex<Data>> {
+        Arc::clone(&self.data)
+    }
+
+    pub(super) fn touch(&self) {
+        self.touched.store(Timestamp::now().0, Ordering::Relaxed);
+    }
+
+    pub(super) fn touched(&self) -> Timestamp {
+        Timestamp(self.touched.load(Ordering::Relaxed))
+    }
+
+    /// Appends a body to the session's bytes.
+    ///
+    /// What arrived before a failure is kept, and the offset says how much that is.
+    ///
+    /// # Errors
+    /// The body broke off, is too large, or the store failed; the session goes on in each case.
+    pub(super) async fn receive(
+        &self,
+        data: &mut Data,
+        body: &mut ByteSource,
+        sink: &Sink<'_>,
+    ) -> Result<u64> {
+        let received = self.pump(data, body, sink).await;
+        let settled = data.settle().await;
+        self.publish_offset(data);
+        let received = received?;
+        settled?;
+        Ok(received)
+    }
+
+    async fn pump(&self, data: &mut Data, body: &mut ByteSource, sink: &Sink<'_>) -> Result<u64> {
+        let mut received = 0;
+        let mut batch = Vec::new();
+        let mut batched = 0;
+        let mut checkpoint = CHECKPOINT;
+        let mut end = Ok(());
+        while let Some(piece) = body.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    end = Err(error.into());
+                    break;
+                }
+            };
+            if self.cancelled.load(Ordering::Relaxed) {
+                end = Err(BodyError::Broken("the session was cancelled".to_owned()).into());
+                break;
+            }
+            if let Some(limit) =
+                sink.size_limit.filter(|limit| data.len() + (batched + piece.len()) as u64 > *limit)
+            {
+                end = Err(RegistryError::TooLarge { limit });
+                break;
+            }
+            received += piece.len() as u64;
+            if let Data::Buffered { bytes, .. } = data
+                && batch.is_empty()
+                && bytes.len() + piece.len() <= sink.inline_limit
+            {
+                bytes.extend_from_slice(&piece);
+                continue;
+            }
+            batched += piece.len();
+            batch.push(piece);
+            if batched >= BATCH {
+                batched = 0;
+                self.append(data, std::mem::take(&mut batch), sink).await?;
+                if received >= checkpoint {
+                    checkpoint = received + CHECKPOINT;
+                    data.settle().await?;
+                    self.publish_offset(data);
+                    self.save(data, sink);
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.append(data, batch, sink).await?;
+        }
+        end.map(|()| received)
+    }
+
+    /// Hands pieces to staged bytes, which begin here with what was in memory.
+    async fn append(&self, data: &mut Data, mut pieces: Vec<Bytes>, sink: &Sink<'_>) -> Result<()> {
+        self.touch();
+        if let Data::Buffered { algorithm, bytes } = data {
+            if !bytes.is_empty() {
+                pieces.insert(0, bytes.clone().freeze());
+            }
+            let hasher = Hasher::new(*algorithm);
+            let writer = sink.blobs.stage(&self.id, 0, hasher.clone()).await?;
+            *data = Data::Staged { hasher, offset: 0, writer: Some(writer) };
+        }
+        let Data::Staged { hasher, offset, writer } = data else {
+            return Err(RegistryError::UploadUnknown(self.id));
+        };
+        let writer = match writer {
+            Some(writer) => writer,
+            None => writer.insert(sink.blobs.stage(&self.id, *offset, hasher.clone()).await?),
+        };
+        writer.append(pieces).await?;
+        Ok(())
+    }
+
+    fn publish_offset(&self, data: &Data) {
+        self.touch();
+        self.offset.store(data.len(), Ordering::Release);
+    }
+
+    /// Brings the session's row up to date, with the next group commit.
+    pub(super) fn save(&self, data: &Data, sink: &Sink<'_>) {
+        if !sink.persistent {
+            return;
+        }
+        let (algorithm, hash_state, buffered) = match data {
+            Data::Buffered { algorithm, bytes } => {
+                (*algorithm, Vec::new(), Some(Bytes::copy_from_slice(bytes)))
+            }
+            Data::Staged { hasher, .. } => (hasher.algorithm(), hasher.save(), None),
+            Data::Published { .. } | Data::Closed => return,
+        };
+        sink.meta.save_upload_soon(UploadRow {
+            id: self.id,
+            repo: self.repo.clone(),
+            owner: self.owner.clone(),
+            algorithm,
+            offset: data.len(),
+            hash_state,
+            buffered,
+            started: self.started,
+            touched: self.touched(),
+        });
+    }
+}

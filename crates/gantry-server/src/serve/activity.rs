@@ -1,0 +1,56 @@
+//! What goes on on a connection: whether requests are under way, how many there were, and since when it is idle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// One connection's activity, shared by those who watch it.
+pub(super) struct Activity {
+    born: Instant,
+    begun: AtomicUsize,
+    under_way: AtomicUsize,
+    /// Milliseconds since `born` at which the last request ended.
+    ended: AtomicU64,
+}
+
+impl Activity {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            born: Instant::now(),
+            begun: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a request, which is under way until what this returns is dropped.
+    pub(super) fn begin(this: &Arc<Self>) -> Arc<Busy> {
+        this.begun.fetch_add(1, Ordering::AcqRel);
+        this.under_way.fetch_add(1, Ordering::AcqRel);
+        Arc::new(Busy(Arc::clone(this)))
+    }
+
+    /// Requests that have begun so far.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Since when no request is under way; `None` while one is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let idle = self.under_way.load(Ordering::Acquire) == 0;
+        idle.then(|| self.born + Duration::from_millis(self.ended.load(Ordering::Acquire)))
+    }
+}
+
+/// A request under way.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let now = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.ended.store(now, Ordering::Release);
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,67 @@
+//! What goes on beside the requests: files are looked at again, upload sessions expire, space is measured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::tls::Tls;
+use crate::app::App;
+
+/// How often the certificate and the accounts are looked at.
+const FILES: Duration = Duration::from_secs(5);
+/// How often free space is measured.
+const SPACE: Duration = Duration::from_secs(15);
+/// How often bytes that no upload session knows are looked for.
+const ORPHANS: Duration = Duration::from_secs(3600);
+
+/// Starts the tasks; they end when the set is shut down.
+pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let this = Arc::clone(app);
+    tasks.spawn(async move {
+        loop {
+            tokio::time::sleep(FILES).await;
+            reload(&this, tls.as_deref()).await;
+        }
+    });
+    let this = Arc::clone(app);
+    tasks.spawn(async move {
+        loop {
+            this.measure_space().await;
+            tokio::time::sleep(SPACE).await;
+        }
+    });
+    let this = Arc::clone(app);
+    tasks.spawn(async move {
+        let uploads = this.registry.uploads();
+        loop {
+            tokio::time::sleep(uploads.tidy_interval()).await;
+            if let Err(error) = uploads.tidy().await {
+                tracing::warn!(%error, "expiring upload sessions failed; it is tried again");
+            }
+        }
+    });
+    let this = Arc::clone(app);
+    tasks.spawn(async move {
+        loop {
+            if let Err(error) = this.registry.uploads().clear_orphans().await {
+                tracing::warn!(%error, "looking for bytes of lost upload sessions failed; it is tried again");
+            }
+            tokio::time::sleep(ORPHANS).await;
+        }
+    });
+    tasks
+}
+
+/// Reads the certificate and the accounts again if they have changed.
+pub(super) async fn reload(app: &Arc<App>, tls: Option<&Tls>) {
+    if let Some(tls) = tls {
+        tls.reload();
+    }
+    let app = Arc::clone(app);
+    // Reading and parsing files is nothing for a thread that serves requests.
+    if let Err(error) = tokio::task::spawn_blocking(move || app.auth.reload()).await {
+        tracing::error!(%error, "reading the accounts again failed");
+    }
+}

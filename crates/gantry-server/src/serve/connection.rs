@@ -1,0 +1,194 @@
+//! Connections: accepted up to a limit, spoken to in HTTP/1.1 or HTTP/2, closed when idle, drained at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::activity::Activity;
+use super::io::Watched;
+use super::tls::Tls;
+use super::{handler, proxy};
+use crate::app::App;
+use crate::http::Peer;
+use crate::http::peer::trusts;
+
+/// The longest request head, in bytes: a thousand ranges or a hundred tags fit (2.3 of the protocol reference).
+const HEAD_MAX: usize = 64 << 10;
+/// What a connection says that finds all places taken.
+const BUSY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n\
+Connection: close\r\nContent-Length: 80\r\n\r\n\
+{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"too many connections; try again\"}]}\n";
+
+/// Accepts connections until `stopping` turns true, then waits for those that are open, as long as the grace lasts.
+pub(super) async fn accept(
+    app: Arc<App>,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let server = Arc::new(Server { builder: builder(), tls, stopping: stopping.clone(), app });
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        while open.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, address)) => {
+                if open.len() >= server.app.config.settings.limits.connections {
+                    server.app.metrics.connections_refused.inc();
+                    refuse(stream, server.tls.is_some());
+                    continue;
+                }
+                let server = Arc::clone(&server);
+                open.spawn(async move {
+                    server.app.metrics.connections.inc();
+                    let peer =
+                        Peer { address, trusted: trusts(server.app.config.trusted_proxies(), address.ip()) };
+                    if let Err(end) = server.connection(stream, peer).await {
+                        // How connections end is the client's affair; it is not worth a line unless one looks for it.
+                        tracing::debug!(peer = %address, %end, "connection ended");
+                    }
+                    server.app.metrics.connections.dec();
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly. Those that are open will close some.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    let grace = server.app.config.settings.server.shutdown_grace.0;
+    let drained = tokio::time::timeout(grace, async { while open.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(
+            connections = open.len(),
+            "the grace period is over: cutting connections that are still busy"
+        );
+    }
+    open.shutdown().await;
+}
+
+/// One answer for a connection too many, in the clear; within TLS it would not be understood.
+fn refuse(mut stream: TcpStream, tls: bool) {
+    if !tls {
+        tokio::spawn(async move {
+            let answer = async {
+                stream.write_all(BUSY).await?;
+                stream.shutdown().await
+            };
+            // The client may be gone already.
+            let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+        });
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // It would also end idle connections, and costs a timer for each request: `Watched` looks after slow heads.
+        .header_read_timeout(None)
+        .max_headers(128)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .max_header_list_size(HEAD_MAX as u32)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .max_frame_size(64 << 10)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+struct Server {
+    app: Arc<App>,
+    builder: Builder<TokioExecutor>,
+    tls: Option<Arc<Tls>>,
+    stopping: watch::Receiver<bool>,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl Server {
+    async fn connection(&self, mut stream: TcpStream, mut peer: Peer) -> Result<(), Failure> {
+        let limits = &self.app.config.settings.limits;
+        stream.set_nodelay(true)?;
+        if self.app.config.settings.server.proxy_protocol && peer.trusted {
+            let header = tokio::time::timeout(limits.header_timeout.0, proxy::read(&mut stream)).await??;
+            if let Some(address) = header {
+                peer.address = address;
+                peer.trusted = trusts(self.app.config.trusted_proxies(), address.ip());
+            }
+        }
+        match &self.tls {
+            None => self.speak(stream, peer).await,
+            Some(tls) => {
+                let stream =
+                    tokio::time::timeout(limits.header_timeout.0, tls.acceptor().accept(stream)).await??;
+                self.speak(stream, peer).await
+            }
+        }
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+    ) -> Result<(), Failure> {
+        let limits = &self.app.config.settings.limits;
+        let activity = Activity::new();
+        let app = Arc::clone(&self.app);
+        let busy = Arc::clone(&activity);
+        let service = service_fn(move |request| {
+            let app = Arc::clone(&app);
+            let busy = Activity::begin(&busy);
+            async move { Ok::<_, std::convert::Infallible>(handler::handle(&app, peer, request, busy).await) }
+        });
+        let stream = TokioIo::new(Watched::new(
+            stream,
+            Arc::clone(&activity),
+            limits.header_timeout.0,
+            limits.body_timeout.0,
+        ));
+        let connection = self.builder.serve_connection(stream, service);
+        tokio::pin!(connection);
+        let mut stopping = self.stopping.clone();
+        let mut closing = false;
+        // Until the first request has come the connection is not idle but late.
+        let mut deadline = Instant::now() + limits.header_timeout.0;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                _ = stopping.wait_for(|stop| *stop), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep_until(deadline), if !closing => match activity.idle_since() {
+                    Some(since) if activity.begun() == 0 || since + limits.idle_timeout.0 <= Instant::now() => {
+                        closing = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    Some(since) => deadline = since + limits.idle_timeout.0,
+                    None => deadline = Instant::now() + limits.idle_timeout.0,
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a newcomer reads when the server is up: where it listens, where the data is, who may do what, what to type.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::{Anonymous, Config};
+
+/// The start-up lines, printed with `Display`.
+#[derive(Debug)]
+pub struct Greeting {
+    /// The registry's URL.
+    pub registry: String,
+    /// The operator's URL.
+    pub operator: Option<String>,
+    data: PathBuf,
+    access: String,
+    example: String,
+}
+
+impl Greeting {
+    pub(super) fn new(config: &Config, registry: SocketAddr, operator: Option<SocketAddr>) -> Self {
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let host = match (&config.settings.server.public_url, registry.ip()) {
+            (Some(url), _) => url.split("://").nth(1).unwrap_or(url).trim_end_matches('/').to_owned(),
+            (None, ip) if ip.is_loopback() => format!("localhost:{}", registry.port()),
+            (None, ip) if ip.is_unspecified() => format!("THIS-HOST:{}", registry.port()),
+            (None, _) => registry.to_string(),
+        };
+        let access = match (config.anonymous, config.has_accounts()) {
+            (Anonymous::Write, false) if config.settings.auth.anonymous.is_none() => {
+                "everybody may pull and push (no authentication configured; loopback only)"
+            }
+            (Anonymous::Write, _) => "everybody may pull and push (auth.anonymous = \"write\")",
+            (Anonymous::Read, true) => "everybody may pull, accounts of the htpasswd file may push",
+            (Anonymous::Read, false) => {
+                "everybody may pull, nobody may push (auth.anonymous = \"read\", no accounts)"
+            }
+            (Anonymous::None, true) => "accounts of the htpasswd file may pull and push, others nothing",
+            (Anonymous::None, false) => "nobody may do anything (auth.anonymous = \"none\", no accounts)",
+        };
+        let example = match config.has_accounts() {
+            false => format!("docker tag hello-world {host}/hello && docker push {host}/hello"),
+            true => format!(
+                "docker login {host} && docker tag hello-world {host}/hello && docker push {host}/hello"
+            ),
+        };
+        Self {
+            registry: format!("{scheme}://{registry}"),
+            operator: operator.map(|address| format!("http://{address}")),
+            data: std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()),
+            access: access.to_owned(),
+            example,
+        }
+    }
+}
+
+impl fmt::Display for Greeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Gantry {} is ready", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "  registry   {}", self.registry)?;
+        writeln!(f, "  operator   {}", self.operator.as_deref().unwrap_or("off"))?;
+        writeln!(f, "  data       {}", self.data.display())?;
+        writeln!(f, "  access     {}", self.access)?;
+        writeln!(f, "  try        {}", self.example)
+    }
+}

@@ -1,0 +1,138 @@
+//! One request, from its head to the head of its answer: where it goes, its id, its log line, its numbers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gantry_oci::{Endpoint, classify};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::activity::Busy;
+use crate::app::App;
+use crate::http::reply::{self, Response, json};
+use crate::http::{ApiError, Body, Peer, RequestBody, error};
+use crate::observe::Outcome;
+use crate::v2;
+
+/// Answers a request of the registry's address.
+pub(super) async fn handle(
+    app: &App,
+    peer: Peer,
+    request: http::Request<Incoming>,
+    busy: Arc<Busy>,
+) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let id = request_id(app, peer, &parts.headers);
+    let path = parts.uri.path();
+    let (endpoint, response) = if path == "/v2" || path.starts_with("/v2/") {
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
+        (classify(path), v2::handle(app, &parts, body, &id).await)
+    } else {
+        (
+            None,
+            health(app, &parts.method, path).unwrap_or_else(|| error::render(&ApiError::NotFound, &id, None)),
+        )
+    };
+    let response = finish(app, response, &id, parts.method == Method::HEAD, busy);
+    let elapsed = started.elapsed();
+    let method = method_label(&parts.method);
+    app.metrics.answered(&Outcome { endpoint, method, status: response.status().as_u16(), elapsed });
+    if app.config.settings.log.access {
+        log(app, peer, &parts, endpoint, &response, &id, elapsed.as_micros());
+    }
+    response
+}
+
+/// `/healthz` and `/readyz`, which both addresses answer; `None` for other paths.
+pub(super) fn health(app: &App, method: &Method, path: &str) -> Option<Response> {
+    let checked = match path {
+        "/healthz" => Ok(()),
+        "/readyz" => app.ready(),
+        _ => return None,
+    };
+    if method != Method::GET && method != Method::HEAD {
+        let mut response = reply::empty(StatusCode::METHOD_NOT_ALLOWED);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Some(response);
+    }
+    Some(match checked {
+        Ok(()) => json(StatusCode::OK, "application/json", b"{\"status\":\"ok\"}\n".to_vec()),
+        Err(reason) => {
+            let body = serde_json::json!({ "status": "unavailable", "reason": reason });
+            json(StatusCode::SERVICE_UNAVAILABLE, "application/json", body.to_string().into_bytes())
+        }
+    })
+}
+
+/// What every answer carries.
+fn finish(app: &App, mut response: Response, id: &str, head: bool, busy: Arc<Busy>) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(reply::REQUEST_ID, reply::value(id));
+    if head {
+        *response.body_mut() = Body::empty();
+        return response;
+    }
+    response.map(|body| body.watched(app.metrics.bytes_out.clone(), busy))
+}
+
+/// The id that a trusted proxy gave the request, or a new one.
+fn request_id(app: &App, peer: Peer, headers: &HeaderMap) -> String {
+    let given = || headers.get(reply::REQUEST_ID)?.to_str().ok();
+    let fit = |id: &&str| {
+        !id.is_empty()
+            && id.len() <= 128
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    match given().filter(|_| peer.trusted).filter(fit) {
+        Some(id) => id.to_owned(),
+        None => app.next_request_id(),
+    }
+}
+
+/// Methods that exist; whatever else is sent must not become a label.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
+    }
+}
+
+fn log(
+    app: &App,
+    peer: Peer,
+    parts: &http::request::Parts,
+    endpoint: Option<Endpoint>,
+    response: &Response,
+    id: &str,
+    micros: u128,
+) {
+    let client = peer.client(&parts.headers, app.config.trusted_proxies());
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("-");
+    let status = response.status().as_u16();
+    let bytes =
+        response.headers().get(header::CONTENT_LENGTH).and_then(|bytes| bytes.to_str().ok()).unwrap_or("0");
+    tracing::info!(
+        target: "access",
+        request = id,
+        %client,
+        method = %parts.method,
+        path = parts.uri.path(),
+        route = endpoint.map_or("other", Endpoint::label),
+        status,
+        bytes,
+        micros = u64::try_from(micros).unwrap_or(u64::MAX),
+        agent,
+        "{} {} {status}",
+        parts.method,
+        parts.uri.path(),
+    );
+}

@@ -1,0 +1,147 @@
+//! A connection whose other end must get on with it.
+//!
+//! A client that sends half of a request's head, or asks for a blob and then reads nothing, would hold its place for ever.
+//! (Silence in the middle of a request's body is noticed where the body is read.) Timers exist only while something is late:
+//! a connection that works costs nothing.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::activity::Activity;
+
+/// Fails reads when a request's head takes too long, and writes that make no progress.
+pub(super) struct Watched<S> {
+    inner: S,
+    activity: Arc<Activity>,
+    head_timeout: Duration,
+    write_timeout: Duration,
+    /// What the first bytes told; HTTP/2 has its own pings, and heads that mix with other frames.
+    http2: Option<bool>,
+    head: Option<Head>,
+    late: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// A head of which some bytes have come.
+struct Head {
+    deadline: Instant,
+    /// Requests before it.
+    after: usize,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(
+        inner: S,
+        activity: Arc<Activity>,
+        head_timeout: Duration,
+        write_timeout: Duration,
+    ) -> Self {
+        let (http2, head, late, stalled) = (None, None, None, None);
+        Self { inner, activity, head_timeout, write_timeout, http2, head, late, stalled }
+    }
+
+    /// Notes that bytes have come: of a new head, when no request is under way.
+    fn arrived(&mut self, bytes: &[u8]) {
+        let http2 = *self.http2.get_or_insert(bytes.starts_with(b"PRI"));
+        let after = self.activity.begun();
+        let known = self.head.as_ref().is_some_and(|head| head.after == after);
+        if !http2 && !known {
+            self.late = None;
+            self.head = self
+                .activity
+                .idle_since()
+                .map(|_| Head { deadline: Instant::now() + self.head_timeout, after });
+        }
+    }
+
+    /// Whether a head that has begun is late.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        match &self.head {
+            Some(head) if head.after == self.activity.begun() => {
+                let deadline = head.deadline;
+                let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                late.as_mut().poll(cx).is_ready()
+            }
+            _ => {
+                self.head = None;
+                self.late = None;
+                false
+            }
+        }
+    }
+
+    fn watch_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.stalled = None;
+            return poll;
+        }
+        let timeout = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let poll = Pin::new(&mut self.inner).poll_read(cx, into);
+        match &poll {
+            Poll::Ready(Ok(())) => {
+                if let Some(bytes) = into.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+                    self.arrived(bytes);
+                }
+                poll
+            }
+            Poll::Pending if self.is_late(cx) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the head of a request took too long",
+            ))),
+            _ => poll,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.watch_write(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        self.watch_write(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.inner).poll_flush(cx);
+        self.watch_write(cx, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.watch_write(cx, poll)
+    }
+}

@@ -1,0 +1,140 @@
+//! Running a server: sockets, connections, signals, and what goes on in the background.
+
+mod activity;
+mod background;
+mod connection;
+mod greeting;
+mod handler;
+mod io;
+mod operator;
+mod proxy;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::{App, AppError};
+use crate::config::Config;
+
+pub use greeting::Greeting;
+pub use tls::TlsError;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A part of it did not open.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The certificate or key does not do.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address is not to be had.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The key that names it.
+        key: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The system refused something else.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Serves until SIGTERM or SIGINT, then lets requests under way finish. `greet` is called once it is ready.
+///
+/// # Errors
+/// The server did not start.
+pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), ServeError> {
+    let tls =
+        config.tls.as_ref().map(|files| tls::Tls::open(files, &config.settings.server.tls)).transpose()?;
+    let registry = bind(config.listen(), "server.listen").await?;
+    let operator = match config.settings.operator.listen.0 {
+        Some(address) => Some(bind(address, "operator.listen").await?),
+        None => None,
+    };
+    let mut signals = Signals::new()?;
+    let app = Arc::new(App::open(config).await?);
+    let (stop, stopping) = watch::channel(false);
+
+    let greeting = Greeting::new(&app.config, local(&registry)?, operator.as_ref().map(local).transpose()?);
+    let tls = tls.map(Arc::new);
+    let mut tasks = background::spawn(&app, tls.clone());
+    if let Some(operator) = operator {
+        tasks.spawn(operator::serve(Arc::clone(&app), operator));
+    }
+    let accepting = tokio::spawn(connection::accept(Arc::clone(&app), registry, tls.clone(), stopping));
+    greet(&greeting);
+    tracing::info!(address = %greeting.registry, "serving");
+
+    while let Signal::Reload = signals.next().await {
+        tracing::info!("reloading the certificate and the accounts; other settings change with a restart");
+        background::reload(&app, tls.as_deref()).await;
+    }
+    tracing::info!("stopping: no new connections, requests under way may finish");
+    app.draining.store(true, Ordering::Relaxed);
+    // The accept loop holds the other end; when it is gone there is nobody to tell.
+    let _ = stop.send(true);
+    if let Err(error) = accepting.await {
+        tracing::error!(%error, "the accept loop failed");
+    }
+    tasks.shutdown().await;
+    match Arc::try_unwrap(app) {
+        Ok(app) => app.close().await,
+        // A task outlived the grace period: the store closes as after a crash, which it is made for.
+        Err(app) => drop(app.registry.meta().flush().await),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, key, source })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
+    listener.local_addr().map_err(|source| ServeError::System { what: "the address of a socket", source })
+}
+
+enum Signal {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServeError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen =
+            |kind| signal(kind).map_err(|source| ServeError::System { what: "signal handlers", source });
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}

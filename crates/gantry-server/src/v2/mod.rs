@@ -1,0 +1,117 @@
+//! The Docker Registry HTTP API V2 and OCI Distribution API.
+//!
+//! `handle` is the whole path of a request: parse it into a value, find out who asks, decide, act, render. The handlers
+//! beside this file each take what was decided and turn the registry's answer into headers and bytes.
+
+mod blobs;
+mod lists;
+mod manifests;
+mod uploads;
+
+use gantry_oci::Request;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::app::App;
+use crate::http::{ApiError, RequestBody, Response, error, reply};
+use crate::policy::{self, Caller, Permit};
+
+/// What handlers know of a request beside the [`Request`] itself.
+struct Context<'a> {
+    app: &'a App,
+    caller: Caller,
+    headers: &'a HeaderMap,
+    /// The method is HEAD: the answer's body is not sent.
+    head: bool,
+}
+
+impl Context<'_> {
+    /// The path of a request as the client must write it, for `Location` and `Link`.
+    fn path(&self, request: &Request) -> String {
+        format!("{}{}", self.app.config.base_path, request.path_and_query())
+    }
+
+    /// The text of a header, when it is there and is text.
+    fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `Content-Length`, when it is there.
+    fn content_length(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH)?.parse().ok()
+    }
+}
+
+/// Answers a request below `/v2/`.
+pub(crate) async fn handle(app: &App, parts: &Parts, body: RequestBody, request_id: &str) -> Response {
+    let mut response = match answer(app, parts, body).await {
+        Ok(response) => response,
+        Err(failure) => {
+            // A failed upload request tells where the session can go on: at the address that was just asked.
+            let location = format!("{}{}", app.config.base_path, parts.uri.path());
+            error::render(&failure, request_id, Some(&location))
+        }
+    };
+    response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+async fn answer(app: &App, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {
+    let identity = match app.auth.identify(parts.headers.get(header::AUTHORIZATION)).await {
+        Ok(identity) => identity,
+        Err(refused) => {
+            app.metrics.login(false);
+            return Err(refused.into());
+        }
+    };
+    if app.auth.has_accounts() && !identity.subject().is_empty() {
+        app.metrics.login(true);
+    }
+    let request = Request::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
+    let permit = policy::decide(identity, request, &app.rules)?;
+    dispatch(app, permit, parts, body).await
+}
+
+async fn dispatch(app: &App, permit: Permit, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {
+    let (request, caller) = permit.redeem();
+    let cx = Context { app, caller, headers: &parts.headers, head: parts.method == http::Method::HEAD };
+    match request {
+        Request::Version => Ok(reply::json(StatusCode::OK, "application/json", b"{}".to_vec())),
+        Request::Extensions { .. } => Ok(lists::extensions()),
+        Request::Catalog { page } => lists::catalog(&cx, page).await,
+        Request::ListTags { name, page } => lists::tags(&cx, name, page).await,
+        Request::Referrers { name, digest, artifact_types, after, n } => {
+            lists::referrers(&cx, lists::ReferrersOf { name, digest, artifact_types, after, n }).await
+        }
+        Request::GetManifest { name, reference } => manifests::get(&cx, &name, &reference).await,
+        Request::PutManifest { name, reference, tags } => {
+            plain_body(&cx)?;
+            manifests::put(&cx, name, reference, tags, body).await
+        }
+        Request::DeleteManifest { name, reference } => manifests::delete(&cx, &name, &reference).await,
+        Request::GetBlob { name, digest } => blobs::get(&cx, &name, &digest).await,
+        Request::DeleteBlob { name, digest } => blobs::delete(&cx, &name, &digest).await,
+        Request::StartUpload { name, digest, algorithm, mount } => {
+            plain_body(&cx)?;
+            uploads::start(&cx, uploads::Start { name, digest, algorithm, mount }, body).await
+        }
+        Request::GetUpload { name, id } => uploads::status(&cx, name, id).await,
+        Request::PatchUpload { name, id } => {
+            plain_body(&cx)?;
+            uploads::append(&cx, name, id, body).await
+        }
+        Request::PutUpload { name, id, digest } => {
+            plain_body(&cx)?;
+            uploads::complete(&cx, name, id, digest, body).await
+        }
+        Request::DeleteUpload { name, id } => uploads::cancel(&cx, &name, id).await,
+    }
+}
+
+/// Bodies are stored as they come, so a coding around them is refused rather than stored or undone.
+fn plain_body(cx: &Context<'_>) -> Result<(), ApiError> {
+    match cx.headers.get(header::CONTENT_ENCODING) {
+        Some(coding) if coding != "identity" => Err(ApiError::ContentEncoded),
+        _ => Ok(()),
+    }
+}

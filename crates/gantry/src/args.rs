@@ -1,0 +1,92 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use gantry_server::config::{self, Config, ConfigError, Settings, Sources};
+
+/// A container registry: one binary, no configuration.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the registry
+    Serve(ServeArgs),
+    /// Check, show or explain the configuration
+    Config(ConfigArgs),
+    /// Ask a running registry whether it is well (exit code 0 or 1)
+    Healthcheck(HealthcheckArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Where to listen: IP:PORT (the same as --set server.listen=ADDR)
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Do not print the start-up lines
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SettingsArgs {
+    /// The configuration file (`gantry config example` prints one)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where data lives
+    #[arg(long, value_name = "DIR", env = "GANTRY_DATA", default_value = "gantry-data")]
+    pub(crate) data: PathBuf,
+    /// Set one key: --set limits.manifest=8MiB
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl SettingsArgs {
+    /// What was written, wherever it was written.
+    pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {
+        config::load(&Sources {
+            file: self.config.clone(),
+            environment: config::environment(),
+            arguments: self.set.clone(),
+        })
+    }
+
+    /// And what it means.
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        Config::new(self.settings()?, self.data.clone())
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say what is wrong, with file and line (exit code 0 or 1)
+    Check(SettingsArgs),
+    /// Print every key with the value that is in force
+    Show(SettingsArgs),
+    /// Print a commented file with every key and its default
+    Example,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HealthcheckArgs {
+    /// The address to ask, /readyz of the operator's address by default
+    #[arg(default_value = "http://127.0.0.1:5001/readyz")]
+    pub(crate) url: String,
+    /// How long to wait, in seconds
+    #[arg(long, default_value_t = 5)]
+    pub(crate) timeout: u64,
+}
