@@ -1,6 +1,12 @@
 //! The storage as its callers see it, on real files: the behaviour suites, what survives, what is refused at the door, and what
 //! a failing disk does.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: a failed expectation is a failed test"
+)]
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;

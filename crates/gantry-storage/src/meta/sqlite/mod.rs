@@ -125,7 +125,7 @@ impl ExaminedDatabase {
         let version = schema::version(&connection)?;
         let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let has_tables = connection.prepare("SELECT 1 FROM sqlite_schema LIMIT 1")?.exists([])?;
-        if has_tables && application != i64::from(schema::APPLICATION_ID) {
+        if has_tables && application != schema::APPLICATION_ID {
             return Err(OpenDatabaseError::NotOurs(String::from("a SQLite database of another program")));
         }
         if version > schema::newest() {
