@@ -29,4 +29,6 @@ pub use range::{
     parse_range,
 };
 pub use reference::{Reference, ReferenceError};
-pub use request::{Endpoint, Mount, MountSource, Page, Request, RequestError, TAGS_MAX, UploadId, classify};
+pub use request::{
+    Endpoint, Mount, MountSource, Page, Request, RequestError, TAGS_MAX, UploadId, UploadIdError, classify,
+};

@@ -135,15 +135,20 @@ impl fmt::Display for UploadId {
     }
 }
 
-impl FromStr for UploadId {
-    type Err = ();
+/// Text that is not the name of an upload session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a UUID in lower case with its dashes")]
+pub struct UploadIdError;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+impl FromStr for UploadId {
+    type Err = UploadIdError;
+
+    fn from_str(text: &str) -> Result<Self, UploadIdError> {
         let strict = text.len() == 36
             && text
                 .bytes()
                 .all(|byte| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        if strict { Uuid::try_parse(text).map(Self).map_err(drop) } else { Err(()) }
+        if strict { Uuid::try_parse(text).map(Self).map_err(|_| UploadIdError) } else { Err(UploadIdError) }
     }
 }
 
@@ -396,7 +401,7 @@ impl Request {
             }
             Endpoint::Upload => {
                 let name = with_name()?;
-                let id = item.parse().map_err(|()| RequestError::UnknownUpload(shown(&item)))?;
+                let id = item.parse().map_err(|_| RequestError::UnknownUpload(shown(&item)))?;
                 match method.as_str() {
                     "PATCH" => Request::PatchUpload { name, id },
                     "DELETE" => Request::DeleteUpload { name, id },
