@@ -113,11 +113,11 @@ impl Inner {
 #[async_trait]
 impl BlobStore for LocalBlobs {
     async fn stage(&self, upload: &UploadId, offset: u64, hasher: Hasher) -> Result<Box<dyn StagedBlob>> {
-        let (store, upload) = (self.clone(), *upload);
+        let upload = *upload;
         let staged = self
             .blocking("opening an upload's file", move |inner| {
                 inner.check_writable()?;
-                LocalStaged::open(store, inner, upload, offset, hasher)
+                LocalStaged::open(inner, upload, offset, hasher)
             })
             .await?;
         Ok(Box::new(staged))

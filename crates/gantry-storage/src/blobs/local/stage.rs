@@ -19,7 +19,7 @@ use rustix::fs::Advice;
 use tokio::task::JoinHandle;
 
 use super::slots::{Slot, Turn};
-use super::{Inner, LocalBlobs, shut_down};
+use super::{Inner, shut_down};
 use crate::blobs::StagedBlob;
 use crate::blobs::key::Key;
 use crate::error::{Result, StorageError};
@@ -49,8 +49,6 @@ struct Progress {
 
 /// What a blocking thread needs to write.
 struct Target {
-    // Keeps the store's directory in use; the lock of the data directory must outlive the last write.
-    _store: LocalBlobs,
     file: File,
     slot: Arc<Slot>,
     turn: Turn,
@@ -67,13 +65,7 @@ pub(super) struct LocalStaged {
 
 impl LocalStaged {
     /// Opens or makes the file and cuts off what lies behind `offset`. Blocks.
-    pub(super) fn open(
-        store: LocalBlobs,
-        inner: &Inner,
-        upload: UploadId,
-        offset: u64,
-        hasher: Hasher,
-    ) -> Result<LocalStaged> {
+    pub(super) fn open(inner: &Inner, upload: UploadId, offset: u64, hasher: Hasher) -> Result<LocalStaged> {
         const OPENING: &str = "opening an upload's file";
         let slot = inner.slots.get(upload);
         let mut owner = slot.lock();
@@ -95,7 +87,7 @@ impl LocalStaged {
         let turn = owner.take_over();
         drop(owner);
         Ok(LocalStaged {
-            target: Arc::new(Target { _store: store, file, slot, turn }),
+            target: Arc::new(Target { file, slot, turn }),
             progress: Progress { offset, advised: offset, hasher },
             gathered: Vec::new(),
             gathered_bytes: 0,
