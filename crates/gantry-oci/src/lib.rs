@@ -16,6 +16,7 @@ pub mod name;
 pub mod range;
 pub mod reference;
 pub mod request;
+mod text;
 
 pub use accept::Accept;
 pub use challenge::Challenge;

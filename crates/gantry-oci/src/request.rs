@@ -3,120 +3,23 @@
 //! Repository names contain slashes and may contain components such as `blobs` or `tags`, so a path is matched from its
 //! right-hand end. What a path means is decided here and nowhere else: policy, dispatch, metrics and log all read the value.
 
+mod format;
+mod parse;
 mod query;
+mod table;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use http::Method;
-use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use crate::{Algorithm, Digest, DigestError, Reference, ReferenceError, RepoName, Tag};
-use query::{Query, QueryWriter};
+use crate::text::{SHOWN, excerpt};
+use crate::{Algorithm, Digest, DigestError, Reference, RepoName, Tag};
+
+pub use table::{Endpoint, classify};
 
 /// Tags that one push by digest may set.
 pub const TAGS_MAX: usize = 100;
-
-/// A row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Endpoint {
-    /// end-1
-    Version,
-    /// X-1
-    Catalog,
-    /// end-8
-    Tags,
-    /// end-3, end-7, end-9
-    Manifest,
-    /// end-12
-    Referrers,
-    /// end-4, end-11
-    Uploads,
-    /// end-5, end-6, end-13, end-14
-    Upload,
-    /// end-2, end-10
-    Blob,
-    /// E-14.6
-    Extensions,
-    /// E-14.6, of one repository
-    RepositoryExtensions,
-}
-
-/// One segment of a path.
-#[derive(Clone, Copy)]
-enum Part {
-    /// Exactly this.
-    Is(&'static str),
-    /// One segment that is looked at later.
-    Item,
-    /// The repository name: all the segments that are left, at least one.
-    Name,
-}
-
-struct Row {
-    endpoint: Endpoint,
-    label: &'static str,
-    allow: &'static str,
-    /// What follows `/v2/`.
-    path: &'static [Part],
-}
-
-/// Rows that end in fixed segments come before those that end in an item.
-const TABLE: &[Row] = {
-    use Part::{Is, Item, Name};
-    const fn row(endpoint: Endpoint, label: &'static str, allow: &'static str, path: &'static [Part]) -> Row {
-        Row { endpoint, label, allow, path }
-    }
-    &[
-        row(Endpoint::Version, "version", "GET, HEAD", &[Is("")]),
-        row(Endpoint::Catalog, "catalog", "GET, HEAD", &[Is("_catalog")]),
-        row(Endpoint::Extensions, "extensions", "GET, HEAD", &[Is("_oci"), Is("ext"), Is("discover")]),
-        row(
-            Endpoint::RepositoryExtensions,
-            "repository_extensions",
-            "GET, HEAD",
-            &[Name, Is("_oci"), Is("ext"), Is("discover")],
-        ),
-        row(Endpoint::Tags, "tags", "GET, HEAD", &[Name, Is("tags"), Is("list")]),
-        row(Endpoint::Uploads, "uploads", "POST", &[Name, Is("blobs"), Is("uploads"), Is("")]),
-        row(
-            Endpoint::Upload,
-            "upload",
-            "GET, HEAD, PATCH, PUT, DELETE",
-            &[Name, Is("blobs"), Is("uploads"), Item],
-        ),
-        row(Endpoint::Blob, "blob", "GET, HEAD, DELETE", &[Name, Is("blobs"), Item]),
-        row(Endpoint::Manifest, "manifest", "GET, HEAD, PUT, DELETE", &[Name, Is("manifests"), Item]),
-        row(Endpoint::Referrers, "referrers", "GET, HEAD", &[Name, Is("referrers"), Item]),
-    ]
-};
-
-impl Endpoint {
-    /// All of them.
-    pub const ALL: &[Endpoint] = &[
-        Endpoint::Version,
-        Endpoint::Catalog,
-        Endpoint::Tags,
-        Endpoint::Manifest,
-        Endpoint::Referrers,
-        Endpoint::Uploads,
-        Endpoint::Upload,
-        Endpoint::Blob,
-        Endpoint::Extensions,
-        Endpoint::RepositoryExtensions,
-    ];
-
-    fn row(self) -> Option<&'static Row> {
-        TABLE.iter().find(|row| row.endpoint == self)
-    }
-
-    /// A short name, for metrics.
-    pub fn label(self) -> &'static str {
-        self.row().map_or("other", |row| row.label)
-    }
-}
 
 /// The name of an upload session: a UUID in its usual lower-case form (G-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,7 +60,7 @@ impl FromStr for UploadId {
 pub struct Page {
     /// At most so many entries.
     pub n: Option<usize>,
-    /// Those that come after this one, which need not exist.
+    /// Those that come after this one, which need not exist. Never empty: that would be the beginning.
     pub last: Option<String>,
 }
 
@@ -180,6 +83,18 @@ pub enum MountSource {
 }
 
 /// What a client asks for. HEAD is GET here; who answers knows the method.
+///
+/// [`Request::parse`] reads back what [`Request::path_and_query`] writes:
+///
+/// ```
+/// use gantry_oci::Request;
+///
+/// let path = "/v2/a/blobs/b/manifests/v1";
+/// let request = Request::parse(&http::Method::HEAD, path, Some("ns=example.org"))?;
+/// assert_eq!(request.repository().map(|name| name.as_str()), Some("a/blobs/b"));
+/// assert_eq!(request.path_and_query(), path);
+/// # Ok::<_, gantry_oci::RequestError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are what the variant's endpoint says")]
 pub enum Request {
@@ -253,168 +168,12 @@ pub enum RequestError {
     BadEncoding,
 }
 
-/// Text of the client's in a message: enough to recognise it.
+/// Text of the client's in a message.
 fn shown(text: &str) -> String {
-    const MOST: usize = 128;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
-struct Match<'a> {
-    row: &'static Row,
-    name: Option<&'a str>,
-    item: &'a str,
-}
-
-/// Finds the row of what follows `/v2/`.
-fn find(path: &str) -> Option<Match<'_>> {
-    TABLE.iter().find_map(|row| {
-        let mut rest = Some(path);
-        let mut found = Match { row, name: None, item: "" };
-        for part in row.path.iter().rev() {
-            let left = rest?;
-            let (before, segment) = match left.rsplit_once('/') {
-                Some((before, segment)) => (Some(before), segment),
-                None => (None, left),
-            };
-            match part {
-                Part::Is(word) if *word == segment => rest = before,
-                Part::Is(_) => return None,
-                Part::Item => (rest, found.item) = (before, segment),
-                Part::Name => (rest, found.name) = (None, Some(left)),
-            }
-        }
-        rest.is_none().then_some(found)
-    })
-}
-
-/// What follows `/v2/`; `None` elsewhere. `POST .../blobs/uploads` counts as written with its slash (X-2.5).
-fn below_v2(path: &str) -> Option<&str> {
-    if path == "/v2" { Some("") } else { path.strip_prefix("/v2/") }
-}
-
-/// Which row a path belongs to, whether or not its parts are well formed.
-pub fn classify(path: &str) -> Option<Endpoint> {
-    find(below_v2(path)?).map(|found| found.row.endpoint)
-}
-
-fn decode(text: &str) -> Result<Cow<'_, str>, RequestError> {
-    percent_decode_str(text).decode_utf8().map_err(|_| RequestError::BadEncoding)
-}
-
-fn parse_name(text: &str) -> Result<RepoName, RequestError> {
-    let mut decoded = Cow::Borrowed(text);
-    if text.contains('%') {
-        let segments: Vec<_> = text.split('/').map(decode).collect::<Result<_, _>>()?;
-        if segments.iter().any(|segment| segment.contains('/')) {
-            return Err(RequestError::InvalidName(shown(text)));
-        }
-        decoded = Cow::Owned(segments.join("/"));
-    }
-    decoded.parse().map_err(|_| RequestError::InvalidName(shown(&decoded)))
-}
-
-struct Digests {
-    endpoint: Endpoint,
-    write: bool,
-}
-
-impl Digests {
-    fn error(&self, error: DigestError, text: &str) -> RequestError {
-        match error {
-            DigestError::Malformed => RequestError::InvalidDigest(shown(text)),
-            DigestError::Unsupported => RequestError::UnsupportedDigest {
-                digest: shown(text),
-                endpoint: self.endpoint,
-                write: self.write,
-            },
-        }
-    }
-
-    fn parse(&self, text: &str) -> Result<Digest, RequestError> {
-        text.parse().map_err(|error| self.error(error, text))
-    }
+    excerpt(text, SHOWN)
 }
 
 impl Request {
-    /// Takes a request apart. `ns` and parameters that mean nothing here are ignored.
-    ///
-    /// # Errors
-    /// What is wrong, in the order: path, method, name, the rest.
-    pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, RequestError> {
-        let mut below = Cow::Borrowed(below_v2(path).ok_or(RequestError::NotFound)?);
-        if *method == Method::POST && below.ends_with("/blobs/uploads") {
-            below = Cow::Owned(format!("{below}/"));
-        }
-        let found = find(&below).ok_or(RequestError::NotFound)?;
-        let reading = *method == Method::GET || *method == Method::HEAD;
-        if !found.row.allow.split(", ").any(|allowed| allowed == method.as_str()) {
-            // G-10: `/blobs/uploads` is where a digest would stand, whatever it looks like.
-            return Err(RequestError::MethodNotAllowed { allow: found.row.allow });
-        }
-        let name = found.name.map(parse_name).transpose()?;
-        let item = decode(found.item)?;
-        let query = Query::new(query.unwrap_or_default());
-        let digests = Digests { endpoint: found.row.endpoint, write: !reading && *method != Method::DELETE };
-        // Rows with a name have just been given one.
-        let with_name = || name.clone().ok_or(RequestError::NotFound);
-        Ok(match found.row.endpoint {
-            Endpoint::Version => Request::Version,
-            Endpoint::Catalog => Request::Catalog { page: query.page()? },
-            Endpoint::Extensions | Endpoint::RepositoryExtensions => Request::Extensions { name },
-            Endpoint::Tags => Request::ListTags { name: with_name()?, page: query.page()? },
-            Endpoint::Referrers => Request::Referrers {
-                name: with_name()?,
-                digest: digests.parse(&item)?,
-                artifact_types: query.artifact_types(),
-                after: query.cursor()?,
-                // E-12.10: what is not a number of entries is ignored here.
-                n: query.page().ok().and_then(|page| page.n),
-            },
-            Endpoint::Manifest => {
-                let name = with_name()?;
-                let reference: Reference = item.parse().map_err(|error| match error {
-                    ReferenceError::Digest(error) => digests.error(error, &item),
-                    ReferenceError::Tag(_) => RequestError::InvalidTag(shown(&item)),
-                })?;
-                match method.as_str() {
-                    "PUT" => Request::PutManifest { tags: query.tags(&reference)?, name, reference },
-                    "DELETE" => Request::DeleteManifest { name, reference },
-                    _ => Request::GetManifest { name, reference },
-                }
-            }
-            Endpoint::Blob => {
-                let (name, digest) = (with_name()?, digests.parse(&item)?);
-                if reading { Request::GetBlob { name, digest } } else { Request::DeleteBlob { name, digest } }
-            }
-            Endpoint::Uploads => {
-                let digest = |key: &str| query.get(key).map(|text| digests.parse(&text)).transpose();
-                let mount = digest("mount")?.map(|digest| Mount { digest, from: query.mount_source() });
-                // A mount comes first, and what else is said does not matter then (E-9.4, T35).
-                let (digest, algorithm) = match mount {
-                    Some(_) => (None, None),
-                    None => (digest("digest")?, query.algorithm()?),
-                };
-                Request::StartUpload { name: with_name()?, digest, algorithm, mount }
-            }
-            Endpoint::Upload => {
-                let name = with_name()?;
-                let id = item.parse().map_err(|_| RequestError::UnknownUpload(shown(&item)))?;
-                match method.as_str() {
-                    "PATCH" => Request::PatchUpload { name, id },
-                    "DELETE" => Request::DeleteUpload { name, id },
-                    "PUT" => {
-                        let digest = query.get("digest").ok_or(RequestError::MissingDigest)?;
-                        Request::PutUpload { name, id, digest: digests.parse(&digest)? }
-                    }
-                    _ => Request::GetUpload { name, id },
-                }
-            }
-        })
-    }
-
     /// The row of the table.
     pub fn endpoint(&self) -> Endpoint {
         match self {
@@ -453,81 +212,6 @@ impl Request {
             | Request::PatchUpload { name, .. }
             | Request::PutUpload { name, .. }
             | Request::DeleteUpload { name, .. } => Some(name),
-        }
-    }
-
-    /// The method that makes this request.
-    pub fn method(&self) -> Method {
-        match self {
-            Request::PutManifest { .. } | Request::PutUpload { .. } => Method::PUT,
-            Request::DeleteManifest { .. } | Request::DeleteBlob { .. } | Request::DeleteUpload { .. } => {
-                Method::DELETE
-            }
-            Request::StartUpload { .. } => Method::POST,
-            Request::PatchUpload { .. } => Method::PATCH,
-            _ => Method::GET,
-        }
-    }
-
-    /// The path and query that make this request: what [`Self::parse`] reads.
-    pub fn path_and_query(&self) -> String {
-        let mut path = String::with_capacity(160);
-        path.push_str("/v2");
-        for part in self.endpoint().row().map_or(&[][..], |row| row.path) {
-            path.push('/');
-            match part {
-                Part::Is(word) => path.push_str(word),
-                Part::Name => path.push_str(self.repository().map_or("", RepoName::as_str)),
-                Part::Item => self.write_item(&mut path),
-            }
-        }
-        self.write_query(QueryWriter::new(&mut path));
-        path
-    }
-
-    fn write_item(&self, path: &mut String) {
-        use fmt::Write as _;
-        // Writing into a string does not fail.
-        let _ = match self {
-            Request::GetManifest { reference, .. }
-            | Request::PutManifest { reference, .. }
-            | Request::DeleteManifest { reference, .. } => write!(path, "{reference}"),
-            Request::Referrers { digest, .. }
-            | Request::GetBlob { digest, .. }
-            | Request::DeleteBlob { digest, .. } => {
-                write!(path, "{digest}")
-            }
-            Request::GetUpload { id, .. }
-            | Request::PatchUpload { id, .. }
-            | Request::PutUpload { id, .. }
-            | Request::DeleteUpload { id, .. } => write!(path, "{id}"),
-            _ => Ok(()),
-        };
-    }
-
-    fn write_query(&self, mut query: QueryWriter<'_>) {
-        match self {
-            Request::Catalog { page } | Request::ListTags { page, .. } => query.page(page),
-            Request::PutManifest { tags, .. } => tags.iter().for_each(|tag| query.pair("tag", tag.as_str())),
-            Request::Referrers { artifact_types, after, n, .. } => {
-                artifact_types.iter().for_each(|artifact_type| query.pair("artifactType", artifact_type));
-                query.maybe("after", *after);
-                query.maybe("n", *n);
-            }
-            Request::StartUpload { digest, algorithm, mount, .. } => {
-                query.maybe("digest", *digest);
-                query.maybe("digest-algorithm", *algorithm);
-                if let Some(mount) = mount {
-                    query.maybe("mount", Some(mount.digest));
-                    match &mount.from {
-                        Some(MountSource::Repository(name)) => query.pair("from", name.as_str()),
-                        Some(MountSource::Invalid) => query.pair("from", "-"),
-                        None => {}
-                    }
-                }
-            }
-            Request::PutUpload { digest, .. } => query.maybe("digest", Some(*digest)),
-            _ => {}
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Query strings: `application/x-www-form-urlencoded` as clients really write it.
+//! Query strings: `application/x-www-form-urlencoded`, as clients really write it.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::table::is;
 use super::{MountSource, Page, RequestError, TAGS_MAX, shown};
 use crate::{Algorithm, Reference, Tag};
 
-/// A query, read again for each key: there are few.
+/// A query. It is read again for each key: both are few, and nothing need be kept.
 #[derive(Clone, Copy)]
 pub(super) struct Query<'a>(&'a str);
 
@@ -17,34 +18,40 @@ impl<'a> Query<'a> {
         Self(query)
     }
 
-    fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+    /// The values of a key, as they are written.
+    fn values(self, key: &str) -> impl Iterator<Item = &'a str> {
         self.0
             .split('&')
-            .filter(|pair| !pair.is_empty())
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .filter(move |(written, _)| is(written, key))
+            .map(|(_, value)| value)
     }
 
     /// The first value of a key, decoded; an empty one counts as absent.
     pub(super) fn get(self, key: &str) -> Option<Cow<'a, str>> {
-        self.pairs().find(|(name, value)| *name == key && !value.is_empty()).map(|(_, value)| decode(value))
+        self.values(key).find(|value| !value.is_empty()).map(decode)
     }
 
+    /// `?n=&last=` (E-11, X-1).
     pub(super) fn page(self) -> Result<Page, RequestError> {
         let n = self.get("n").map(|text| number(&text)).transpose()?;
-        Ok(Page {
-            n: n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
-            last: self.get("last").map(Cow::into_owned),
-        })
+        Ok(Page { n: n.map(saturate), last: self.get("last").map(Cow::into_owned) })
     }
 
+    /// `?n=` where nobody need heed it, nor complain (E-12.10).
+    pub(super) fn wish(self) -> Option<usize> {
+        self.get("n").and_then(|text| number(&text).ok()).map(saturate)
+    }
+
+    /// `?after=`
     pub(super) fn cursor(self) -> Result<Option<u64>, RequestError> {
         self.get("after").map(|text| number(&text)).transpose()
     }
 
-    /// Each once. A raw `+` stays one: media types have no blanks (T69).
+    /// `?artifactType=`, each once. A raw `+` stays one: media types have no blanks, but do have that (T69).
     pub(super) fn artifact_types(self) -> Vec<String> {
         let mut types: Vec<String> = Vec::new();
-        for (_, value) in self.pairs().filter(|(name, value)| *name == "artifactType" && !value.is_empty()) {
+        for value in self.values("artifactType").filter(|value| !value.is_empty()) {
             let value = percent_decode_str(value).decode_utf8_lossy();
             if types.iter().all(|known| *known != value) {
                 types.push(value.into_owned());
@@ -53,10 +60,10 @@ impl<'a> Query<'a> {
         types
     }
 
-    /// `?tag=`, each once (E-10.11).
+    /// `?tag=`, each once (E-10.11). An empty one is not a tag.
     pub(super) fn tags(self, reference: &Reference) -> Result<Vec<Tag>, RequestError> {
         let mut tags: Vec<Tag> = Vec::new();
-        for (_, value) in self.pairs().filter(|(name, _)| *name == "tag") {
+        for value in self.values("tag") {
             if matches!(reference, Reference::Tag(_)) {
                 return Err(RequestError::TagWithTagParameter);
             }
@@ -73,10 +80,12 @@ impl<'a> Query<'a> {
         Ok(tags)
     }
 
+    /// `?from=` (E-9.2).
     pub(super) fn mount_source(self) -> Option<MountSource> {
         self.get("from").map(|from| from.parse().map_or(MountSource::Invalid, MountSource::Repository))
     }
 
+    /// `?digest-algorithm=` (E-6.1).
     pub(super) fn algorithm(self) -> Result<Option<Algorithm>, RequestError> {
         let parse =
             |text: Cow<'_, str>| text.parse().map_err(|_| RequestError::UnsupportedAlgorithm(shown(&text)));
@@ -84,23 +93,29 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A value by the rules of forms. What is not UTF-8 becomes what no name, tag, digest or number contains.
 fn decode(value: &str) -> Cow<'_, str> {
     if value.contains('+') {
-        return Cow::Owned(percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned());
+        let spaced = value.replace('+', " ");
+        return Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned());
     }
     percent_decode_str(value).decode_utf8_lossy()
 }
 
-/// A number without sign; more than fits is as much as fits.
+/// A number without a sign; more than fits is as much as fits.
 fn number(text: &str) -> Result<u64, RequestError> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         Ok(text.parse().unwrap_or(u64::MAX))
     } else {
         Err(RequestError::InvalidPage(shown(text)))
     }
 }
 
-/// What need not be encoded in a value.
+fn saturate(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+/// What is encoded in a value: all but RFC 3986's unreserved letters, and the colon of digests.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Writes a query behind a path.
@@ -125,12 +140,5 @@ impl<'a> QueryWriter<'a> {
         if let Some(value) = value {
             self.pair(key, &value.to_string());
         }
-    }
-
-    pub(super) fn page(&mut self, page: &Page) {
-        if let Some(last) = &page.last {
-            self.pair("last", last);
-        }
-        self.maybe("n", page.n);
     }
 }
