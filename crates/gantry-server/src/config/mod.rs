@@ -164,3 +164,6 @@ fn base_path(url: &str) -> Result<String, ConfigError> {
     }
     Ok(parsed.path().trim_end_matches('/').to_owned())
 }
+
+#[cfg(test)]
+mod tests;

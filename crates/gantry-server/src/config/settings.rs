@@ -22,6 +22,13 @@ macro_rules! table {
                 Self { $($field: $default,)* }
             }
         }
+
+        #[cfg(test)]
+        impl super::tests::Keys for $name {
+            fn keys(path: &str, found: &mut Vec<String>) {
+                $(<$type as super::tests::Keys>::keys(&format!("{path}.{}", stringify!($field)), found);)*
+            }
+        }
     };
 }
 

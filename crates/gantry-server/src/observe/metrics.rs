@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_oci::Endpoint;
+use gantry_storage::meta::GROUP_SIZE_BUCKETS;
 use gantry_storage::{MetaStats, Space};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -36,6 +38,11 @@ struct DirectionLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GroupLabels {
+    operations: String,
 }
 
 /// How one request ended.
@@ -178,7 +185,7 @@ impl Collector for StoreCollector {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
             let gauge = ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX));
-            to.encode_descriptor(name, help, unit, prometheus_client::metrics::MetricType::Gauge)
+            to.encode_descriptor(name, help, unit, MetricType::Gauge)
                 .and_then(|encoder| gauge.encode(encoder))
         };
         let stats = self.0.meta();
@@ -212,7 +219,7 @@ impl Collector for StoreCollector {
         }
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::<u64>::new(value);
-            to.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Counter)
+            to.encode_descriptor(name, help, None, MetricType::Counter)
                 .and_then(|encoder| counter.encode(encoder))
         };
         counter("manifest_cache_hits", "Manifest look-ups answered from memory", stats.manifest_hits)?;
@@ -225,6 +232,12 @@ impl Collector for StoreCollector {
             "Operations committed; divided by commits: operations per group",
             stats.operations,
         )?;
+        let help = "Transactions committed, by how many operations shared them (at most)";
+        let mut groups = to.encode_descriptor("database_groups", help, None, MetricType::Counter)?;
+        let most = GROUP_SIZE_BUCKETS.iter().map(u64::to_string).chain(["more".to_owned()]);
+        for (most, count) in most.zip(stats.group_sizes) {
+            ConstCounter::<u64>::new(count).encode(groups.encode_family(&GroupLabels { operations: most })?)?;
+        }
         Ok(())
     }
 }

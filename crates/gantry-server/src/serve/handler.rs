@@ -118,8 +118,8 @@ fn log(
     let client = peer.client(&parts.headers, app.config.trusted_proxies());
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("-");
     let status = response.status().as_u16();
-    let bytes =
-        response.headers().get(header::CONTENT_LENGTH).and_then(|bytes| bytes.to_str().ok()).unwrap_or("0");
+    let length = response.headers().get(header::CONTENT_LENGTH);
+    let bytes: u64 = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
     tracing::info!(
         target: "access",
         request = id,
@@ -131,8 +131,6 @@ fn log(
         bytes,
         micros = u64::try_from(micros).unwrap_or(u64::MAX),
         agent,
-        "{} {} {status}",
-        parts.method,
-        parts.uri.path(),
+        "answered"
     );
 }

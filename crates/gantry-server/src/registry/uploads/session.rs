@@ -14,8 +14,6 @@ use tokio::sync::Mutex;
 
 use super::super::{BodyError, ByteSource, RegistryError, Result};
 
-/// Pieces are handed to the writing thread in batches of about this many bytes.
-const BATCH: usize = 1 << 20;
 /// Within a long request the session's row is brought up to date every so many bytes.
 const CHECKPOINT: u64 = 64 << 20;
 
@@ -128,59 +126,36 @@ impl Session {
     }
 
     async fn pump(&self, data: &mut Data, body: &mut ByteSource, sink: &Sink<'_>) -> Result<u64> {
-        let mut received = 0;
-        let mut batch = Vec::new();
-        let mut batched = 0;
-        let mut checkpoint = CHECKPOINT;
-        let mut end = Ok(());
+        let before = data.len();
+        let mut total = before;
+        let mut checkpoint = before + CHECKPOINT;
         while let Some(piece) = body.next().await {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => {
-                    end = Err(error.into());
-                    break;
-                }
-            };
+            let piece = piece?;
             if self.cancelled.load(Ordering::Relaxed) {
-                end = Err(BodyError::Broken("the session was cancelled".to_owned()).into());
-                break;
+                return Err(BodyError::Broken("the session was cancelled".to_owned()).into());
             }
-            if let Some(limit) =
-                sink.size_limit.filter(|limit| data.len() + (batched + piece.len()) as u64 > *limit)
-            {
-                end = Err(RegistryError::TooLarge { limit });
-                break;
+            total += piece.len() as u64;
+            if let Some(limit) = sink.size_limit.filter(|limit| total > *limit) {
+                return Err(RegistryError::TooLarge { limit });
             }
-            received += piece.len() as u64;
-            if let Data::Buffered { bytes, .. } = data
-                && batch.is_empty()
-                && bytes.len() + piece.len() <= sink.inline_limit
-            {
-                bytes.extend_from_slice(&piece);
-                continue;
+            match data {
+                Data::Buffered { bytes, .. } if total <= sink.inline_limit as u64 => bytes.extend_from_slice(&piece),
+                _ => self.append(data, piece, sink).await?,
             }
-            batched += piece.len();
-            batch.push(piece);
-            if batched >= BATCH {
-                batched = 0;
-                self.append(data, std::mem::take(&mut batch), sink).await?;
-                if received >= checkpoint {
-                    checkpoint = received + CHECKPOINT;
-                    data.settle().await?;
-                    self.publish_offset(data);
-                    self.save(data, sink);
-                }
+            if total >= checkpoint {
+                checkpoint = total + CHECKPOINT;
+                data.settle().await?;
+                self.publish_offset(data);
+                self.save(data, sink);
             }
         }
-        if !batch.is_empty() {
-            self.append(data, batch, sink).await?;
-        }
-        end.map(|()| received)
+        Ok(total - before)
     }
 
-    /// Hands pieces to staged bytes, which begin here with what was in memory.
-    async fn append(&self, data: &mut Data, mut pieces: Vec<Bytes>, sink: &Sink<'_>) -> Result<()> {
+    /// Hands a piece to staged bytes, which begin here with what was in memory.
+    async fn append(&self, data: &mut Data, piece: Bytes, sink: &Sink<'_>) -> Result<()> {
         self.touch();
+        let mut pieces = vec![piece];
         if let Data::Buffered { algorithm, bytes } = data {
             if !bytes.is_empty() {
                 pieces.insert(0, bytes.clone().freeze());

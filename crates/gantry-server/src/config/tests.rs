@@ -1,0 +1,155 @@
+//! The example file against the code, and what is said about mistakes.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::settings::{self, Settings};
+use super::value::Address;
+use super::*;
+
+/// Lists the keys of a table; a value is one key.
+pub(super) trait Keys {
+    fn keys(path: &str, found: &mut Vec<String>);
+}
+
+macro_rules! one_key {
+    ($($type:ty),* $(,)?) => {$(
+        impl Keys for $type {
+            fn keys(path: &str, found: &mut Vec<String>) {
+                found.push(path.trim_start_matches('.').to_owned());
+            }
+        }
+    )*};
+}
+one_key!(
+    bool, usize, Address, ByteSize, Limit, OptionalAddress, Span, TlsVersion, LogFormat, LogLevel,
+    Option<String>, Option<PathBuf>, Option<Anonymous>, Vec<IpNet>, Vec<Alpn>, Vec<String>, Vec<Deletable>,
+);
+
+fn keys_of(text: &str) -> Vec<String> {
+    fn walk(path: &str, table: &toml::Table, found: &mut Vec<String>) {
+        for (key, value) in table {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                toml::Value::Table(table) => walk(&path, table, found),
+                _ => found.push(path),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk("", &toml::from_str(text).unwrap(), &mut found);
+    found.sort();
+    found
+}
+
+/// The example with its commented keys taken in.
+fn uncommented() -> String {
+    let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+    let line = |line| match str::strip_prefix(line, "# ") {
+        Some(rest) if is_key(rest) => rest,
+        _ => line,
+    };
+    EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_holds_every_key_with_its_default() {
+    let mut expected = Vec::new();
+    settings::Settings::keys("", &mut expected);
+    expected.sort();
+    assert_eq!(keys_of(&uncommented()), expected);
+    assert_eq!(toml::from_str::<Settings>(EXAMPLE).unwrap(), Settings::default());
+    toml::from_str::<Settings>(&uncommented()).unwrap();
+}
+
+fn sources(arguments: &[&str]) -> Sources {
+    Sources { arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(), ..Sources::default() }
+}
+
+fn error_of(file: &str) -> String {
+    let path = std::env::temp_dir().join(format!("gantry-config-{}.toml", uuid::Uuid::new_v4()));
+    std::fs::write(&path, file).unwrap();
+    let error = load(&Sources { file: Some(path.clone()), ..Sources::default() }).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    error.replace(&path.display().to_string(), "FILE")
+}
+
+#[test]
+fn mistakes_in_the_file_are_told_with_line_and_expectation() {
+    let error = error_of("[server]\nlisten = \"127.0.0.1:5000\"\nlisden = 1\n");
+    assert!(error.starts_with("FILE:3: unknown field `lisden`, expected one of `listen`"), "{error}");
+    assert!(error.contains("3 | lisden = 1"), "{error}");
+    let error = error_of("[limits]\n\nmanifest = \"4 furlongs\"\n");
+    assert!(error.starts_with("FILE:3:") && error.contains("4MiB"), "{error}");
+    let error = error_of("[auth]\nanonymous = \"maybe\"\n");
+    assert!(error.starts_with("FILE:2:") && error.contains("`read`"), "{error}");
+    let error = error_of("[server\n");
+    assert!(error.starts_with("FILE:1:"), "{error}");
+}
+
+#[test]
+fn later_sources_win_and_errors_name_them() {
+    let environment = vec![
+        ("GANTRY__SERVER__LISTEN".to_owned(), "127.0.0.1:7000".to_owned()),
+        ("GANTRY__LIMITS__CONNECTIONS".to_owned(), "7".to_owned()),
+    ];
+    let all = Sources { environment, ..sources(&["server.listen=127.0.0.1:8000", "server.trusted_proxies=[\"10.0.0.0/8\"]"]) };
+    let settings = load(&all).unwrap();
+    assert_eq!(settings.server.listen.0.port(), 8000);
+    assert_eq!(settings.server.trusted_proxies.len(), 1);
+    assert_eq!(settings.limits.connections, 7);
+
+    for (argument, told) in [
+        ("server.lisden=1", "unknown field `lisden`"),
+        ("limits.connections=many", "expected usize"),
+        ("nonsense", "SECTION.KEY=VALUE"),
+        ("=1", "expected a key"),
+    ] {
+        let error = load(&sources(&[argument])).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("--set {argument}: ")) && error.contains(told), "{error}");
+    }
+}
+
+fn config(arguments: &[&str]) -> Result<Config, String> {
+    let settings = load(&sources(arguments)).map_err(|error| error.to_string())?;
+    Config::new(settings, PathBuf::from("data")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_door_is_open_on_loopback_only() {
+    assert_eq!(config(&[]).unwrap().anonymous, Anonymous::Write);
+    assert_eq!(config(&["server.listen=[::1]:5000"]).unwrap().anonymous, Anonymous::Write);
+    assert_eq!(config(&["auth.htpasswd.file=x"]).unwrap().anonymous, Anonymous::None);
+    assert_eq!(config(&["auth.htpasswd.file=x", "auth.anonymous=read"]).unwrap().anonymous, Anonymous::Read);
+    for open in ["0.0.0.0:5000", "192.0.2.1:5000", "[::]:5000"] {
+        let listen = format!("server.listen={open}");
+        let refusal = config(&[&listen]).unwrap_err();
+        assert!(refusal.contains("htpasswd") && refusal.contains("anonymous = \"write\""), "{refusal}");
+        assert!(config(&[&listen, "auth.htpasswd.file=x"]).is_ok());
+        assert!(config(&[&listen, "auth.anonymous=write"]).is_ok());
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    for (arguments, told) in [
+        (&["server.tls.certificate=a"][..], "server.tls.key"),
+        (&["server.tls.key=a"], "server.tls.certificate"),
+        (&["server.tls.alpn=[]"], "server.tls.alpn"),
+        (&["server.proxy_protocol=true"], "trusted_proxies"),
+        (&["server.public_url=registry.example.com"], "server.public_url"),
+        (&["server.public_url=ftp://x"], "server.public_url"),
+        (&["registry.manifest_types=[\"nonsense\"]"], "registry.manifest_types"),
+        (&["limits.manifest=0"], "limits.manifest"),
+        (&["limits.inline_blob=1GiB"], "limits.inline_blob"),
+        (&["limits.tags_page=0"], "limits.tags_page"),
+        (&["limits.idle_timeout=1ms"], "limits.idle_timeout"),
+        (&["sweep.upload_expiry=1ms"], "sweep.upload_expiry"),
+    ] {
+        let refusal = config(arguments).unwrap_err();
+        assert!(refusal.contains(told), "{arguments:?}: {refusal}");
+    }
+    assert_eq!(config(&["server.public_url=https://x.example/r/"]).unwrap().base_path, "/r");
+    assert_eq!(config(&["server.public_url=https://x.example"]).unwrap().base_path, "");
+}
