@@ -1,0 +1,186 @@
+//! What came back, and what must be so.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Version};
+use serde_json::Value;
+
+/// The codes that an answer with a 4xx status may carry (E-14.1).
+const CODES: &[&str] = &[
+    "BLOB_UNKNOWN",
+    "BLOB_UPLOAD_INVALID",
+    "BLOB_UPLOAD_UNKNOWN",
+    "DIGEST_INVALID",
+    "MANIFEST_BLOB_UNKNOWN",
+    "MANIFEST_INVALID",
+    "MANIFEST_UNKNOWN",
+    "NAME_INVALID",
+    "NAME_UNKNOWN",
+    "SIZE_INVALID",
+    "UNAUTHORIZED",
+    "DENIED",
+    "UNSUPPORTED",
+    "TOOMANYREQUESTS",
+];
+
+/// An answer. Assertions give it back, so that they can be strung together.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) what: String,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    fn shown(&self) -> String {
+        let mut text = format!("{} -> {}\n", self.what, self.status);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("  {name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+        }
+        let body = &self.body[..self.body.len().min(2000)];
+        text.push_str(&String::from_utf8_lossy(body));
+        text
+    }
+
+    #[track_caller]
+    fn hold(&self, holds: bool, rule: &str) {
+        assert!(holds, "{rule}\n{}", self.shown());
+    }
+
+    /// What every answer of the registry keeps: E-14.1, X-3.8, X-7, T43, T45.
+    #[track_caller]
+    pub(super) fn check(&self, in_v2: bool) {
+        self.hold(self.get("content-encoding").is_none(), "T45: no Content-Encoding");
+        self.hold(self.get("transfer-encoding").is_none(), "X-3.8: the length is known");
+        if in_v2 {
+            let version = self.get("docker-distribution-api-version");
+            self.hold(version == Some("registry/2.0"), "X-7: the version header");
+        }
+        self.hold(self.get("x-content-type-options") == Some("nosniff"), "X-7: nosniff");
+        if !matches!(self.status, 204 | 304) {
+            self.hold(self.get("content-length").is_some(), "Content-Length on every answer");
+        }
+        if let Some(location) = self.get("location") {
+            let absolute = location.starts_with('/') && !location.starts_with("//");
+            self.hold(absolute, "T43: Location is an absolute path");
+        }
+        if (400..500).contains(&self.status) && self.method != Method::HEAD {
+            self.hold(self.get("content-type") == Some("application/json"), "E-14.1: errors are JSON");
+            let document = self.json();
+            let errors = document["errors"].as_array();
+            self.hold(errors.is_some_and(|errors| !errors.is_empty()), "E-14.1: a list of errors");
+            for error in errors.into_iter().flatten() {
+                let code = error["code"].as_str().unwrap_or_default();
+                self.hold(CODES.contains(&code), "E-14.1: a code of the specification");
+                let message = error["message"].as_str().unwrap_or_default();
+                self.hold(!message.is_empty(), "a message for the reader");
+            }
+        }
+        if self.method == Method::HEAD || matches!(self.status, 204 | 304) {
+            self.hold(self.body.is_empty(), "no body");
+        }
+    }
+
+    /// A header's text; the first one when there are several.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a header in ASCII"))
+    }
+
+    /// All values of a header, comma lists taken apart.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let lines = self.headers.get_all(name).iter();
+        lines.flat_map(|line| line.to_str().expect("a header in ASCII").split(',')).map(str::trim).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn status(self, expected: u16) -> Self {
+        self.hold(self.status == expected, &format!("expected status {expected}"));
+        self
+    }
+
+    /// One of these statuses.
+    #[track_caller]
+    pub(crate) fn status_in(self, expected: &[u16]) -> Self {
+        self.hold(expected.contains(&self.status), &format!("expected one of {expected:?}"));
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn header(self, name: &str, expected: &str) -> Self {
+        self.hold(self.get(name) == Some(expected), &format!("expected {name}: {expected}"));
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn no_header(self, name: &str) -> Self {
+        self.hold(self.get(name).is_none(), &format!("expected no {name}"));
+        self
+    }
+
+    /// `Docker-Content-Digest`
+    #[track_caller]
+    pub(crate) fn digest(self, expected: &str) -> Self {
+        self.header("docker-content-digest", expected)
+    }
+
+    #[track_caller]
+    pub(crate) fn body(self, expected: &[u8]) -> Self {
+        let length = expected.len();
+        self.hold(self.body == expected, &format!("expected another body, of {length} bytes"));
+        self
+    }
+
+    /// The code of the first error. Answers to HEAD have none.
+    #[track_caller]
+    pub(crate) fn error(self, code: &str) -> Self {
+        let found = self.json();
+        self.hold(found["errors"][0]["code"] == code, &format!("expected the code {code}"));
+        self
+    }
+
+    /// 404 with this code.
+    #[track_caller]
+    pub(crate) fn missing(self, code: &str) -> Self {
+        self.status(404).error(code)
+    }
+
+    /// 400 with this code.
+    #[track_caller]
+    pub(crate) fn bad(self, code: &str) -> Self {
+        self.status(400).error(code)
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON: {error}\n{}", self.shown()))
+    }
+
+    /// Where `Location` points.
+    #[track_caller]
+    pub(crate) fn location(&self) -> String {
+        self.hold(self.get("location").is_some(), "expected a Location");
+        self.get("location").unwrap_or_default().to_owned()
+    }
+
+    /// Where the next page is: the target of `Link`, which must be relative and `rel="next"` (E-11.5, T31).
+    #[track_caller]
+    pub(crate) fn next(&self) -> Option<String> {
+        let link = self.get("link")?;
+        let target = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\""));
+        self.hold(target.is_some_and(|target| target.starts_with("/v2/")), "Link: </v2/...>; rel=\"next\"");
+        target.map(str::to_owned)
+    }
+
+    /// The strings of a list in the body.
+    #[track_caller]
+    pub(crate) fn list(&self, key: &str) -> Vec<String> {
+        let document = self.json();
+        self.hold(document[key].is_array(), &format!("T33: {key} is a list"));
+        let items = document[key].as_array().into_iter().flatten();
+        items.map(|item| item.as_str().expect("a string").to_owned()).collect()
+    }
+}

@@ -1,0 +1,16 @@
+//! Gantry as its clients see it: real sockets, the real binary, a real data directory.
+//!
+//! Tests are named after the items of the protocol reference in `docs/` that they hold; where one story holds several,
+//! its comment names them. `v2_*` is the registry API file by file of the reference, `http` and `concurrency` what lies
+//! beneath and across it. See [`harness`] for how a test starts a server and what an actor can do.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: a failed expectation is a failed test"
+)]
+
+mod harness;
+
+mod v2_blobs;
+mod v2_version;
