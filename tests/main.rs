@@ -13,4 +13,8 @@
 mod harness;
 
 mod v2_blobs;
+mod v2_chunks;
+mod v2_ranges;
+mod v2_sessions;
+mod v2_uploads;
 mod v2_version;

@@ -21,7 +21,7 @@ pub(crate) mod server;
 pub(crate) mod tls;
 
 pub(crate) use answer::Answer;
-pub(crate) use client::{Client, pieces};
+pub(crate) use client::{Call, Client, pieces};
 pub(crate) use content::{Alg, Blob, Image, Manifest, bytes, image, index};
 pub(crate) use repo::{Repo, repo};
 pub(crate) use server::{Gantry, Options};
