@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2153
 # What the scripts in this directory share: a place of their own, a Gantry to talk to, test images, and checks.
 # It knows no client. A script sources it first; then everything that the script writes lands in $DIR, which goes away.
 #
@@ -65,7 +65,11 @@ end_processes() {
     local status=$? pid
     for pid in "${!STARTED[@]}"; do { kill -KILL "$pid"; wait "$pid"; } 2>/dev/null || true; done
     if [[ $status != 0 && $status != 77 ]]; then
-        for log in "$DIR"/*.log; do printf '\n--- last lines of %s\n' "${log##*/}"; tail -n 25 "$log" | cut -c -300; done
+        for log in "$DIR"/*.log; do
+            [[ -s $log ]] || continue
+            printf '\n--- last lines of %s\n' "${log##*/}"
+            tail -n 25 "$log" | cut -c -300
+        done
     fi
     exit "$status"
 }
@@ -84,6 +88,7 @@ SERVERS=0
 serve() {                                                   # serve [OPTION...]: sets REG (host:port), URL, CURL
     [[ -x $GANTRY ]] || fail "$GANTRY is not there: cargo build --release -p gantry"
     local files=$DIR/gantry$((++SERVERS))
+    : >"$files.out"
     "$GANTRY" serve --listen "$ADDRESS:0" --data "$files" --set operator.listen=127.0.0.1:0 "$@" \
         >"$files.out" 2>"$files.log" &
     SERVER=$!
