@@ -16,9 +16,8 @@ impl Accept {
 
     /// Whether a media type is among them. No header at all accepts everything.
     pub fn accepts(&self, media_type: &str) -> bool {
-        let range_of = |range: &str| {
-            range.strip_suffix("/*").is_some_and(|kind| media_type.split('/').next() == Some(kind))
-        };
+        let kind = media_type.split_once('/').map(|(kind, _)| kind);
+        let range_of = |range: &str| range.strip_suffix("/*").is_some_and(|wanted| kind == Some(wanted));
         self.0.is_empty()
             || self.0.iter().any(|range| range == media_type || range == "*/*" || range_of(range))
     }

@@ -24,7 +24,8 @@ pub enum Challenge {
 }
 
 impl fmt::Display for Challenge {
-    /// One header value: every value quoted, no blanks between parameters (N-14).
+    /// One header value. Every value is quoted and there are no blanks between parameters: there are clients that read
+    /// nothing else.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Challenge::Basic { realm } => write!(f, "Basic realm={}", Quoted(realm)),
@@ -57,7 +58,8 @@ impl fmt::Display for Quoted<'_> {
 }
 
 impl Challenge {
-    /// Reads the challenges of one header value; schemes that are not spoken are left out.
+    /// Reads the challenges of one header value, as leniently as can be. Schemes that are not spoken are left out, and so
+    /// is a Bearer without a realm, since there would be nowhere to go.
     pub fn parse(header: &str) -> Vec<Challenge> {
         let mut found: Vec<(String, Vec<(String, String)>)> = Vec::new();
         let mut rest = header;

@@ -208,6 +208,9 @@ pub enum Hasher {
 /// The form of a saved state; another crate may save differently one day.
 const STATE_VERSION: u8 = 1;
 
+/// So many bytes, of which the first is the least, count the blocks of any content: 2^48 blocks are 16 PiB.
+const BLOCKS_MAX_BYTES: usize = 6;
+
 impl Hasher {
     /// A hash of nothing yet.
     pub fn new(algorithm: Algorithm) -> Self {
@@ -254,6 +257,16 @@ impl Hasher {
     /// Goes on from a saved state; `None` when it is not one of this algorithm and version.
     pub fn restore(algorithm: Algorithm, state: &[u8]) -> Option<Self> {
         let state = state.strip_prefix(&[STATE_VERSION])?;
+        // Intermediate values come first, and then how many blocks there were. That number is taken as it is, and one that
+        // was damaged on the disk would overflow at the end.
+        let (values, counter) = match algorithm {
+            Algorithm::Sha256 => (32, 8),
+            Algorithm::Sha512 => (64, 16),
+        };
+        let blocks = state.get(values..values + counter)?;
+        if blocks.iter().skip(BLOCKS_MAX_BYTES).any(|byte| *byte != 0) {
+            return None;
+        }
         Some(match algorithm {
             Algorithm::Sha256 => Hasher::Sha256(Sha256::deserialize(state.try_into().ok()?).ok()?),
             Algorithm::Sha512 => Hasher::Sha512(Sha512::deserialize(state.try_into().ok()?).ok()?),

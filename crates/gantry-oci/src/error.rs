@@ -1,9 +1,10 @@
 //! The error document of the protocol (OCI Distribution, "Error Codes"; E-14.1, X-8).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal;)*) => {
@@ -69,46 +70,42 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-impl FromStr for ErrorCode {
-    type Err = ();
+/// Text that is none of the codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an error code of the protocol")]
+pub struct UnknownErrorCode;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(())
+impl FromStr for ErrorCode {
+    type Err = UnknownErrorCode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownErrorCode> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(UnknownErrorCode)
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
     }
 }
 
 /// One failure.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ErrorEntry {
     /// What kind.
     pub code: ErrorCode,
     /// A sentence for people.
     pub message: String,
     /// More, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
 }
 
 /// `{"errors":[...]}`
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ErrorDocument {
     /// At least one, in documents that are sent.
     pub errors: Vec<ErrorEntry>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Document<'a> {
-    #[serde(borrow)]
-    errors: Vec<Entry<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry<'a> {
-    #[serde(default)]
-    code: std::borrow::Cow<'a, str>,
-    #[serde(default)]
-    message: std::borrow::Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    detail: Option<serde_json::Value>,
 }
 
 impl ErrorDocument {
@@ -119,22 +116,32 @@ impl ErrorDocument {
 
     /// The document as it is sent.
     pub fn to_json(&self) -> Vec<u8> {
-        let errors = self.errors.iter().map(|entry| Entry {
-            code: entry.code.as_str().into(),
-            message: entry.message.as_str().into(),
-            detail: entry.detail.clone(),
-        });
-        serde_json::to_vec(&Document { errors: errors.collect() }).unwrap_or_default()
+        // Strings and values that are JSON already: this cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads what a registry sent; codes that are not known become [`ErrorCode::Unknown`].
+    /// Reads what a registry sent; `None` when it is not such a document. Codes that are not known become
+    /// [`ErrorCode::Unknown`], and so does none: registries are not strict about it, and the message is worth having.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        let document: Document<'_> = serde_json::from_slice(json).ok()?;
-        let errors = document.errors.into_iter().map(|entry| ErrorEntry {
-            code: entry.code.parse().unwrap_or(ErrorCode::Unknown),
-            message: entry.message.into_owned(),
+        let received: Received<'_> = serde_json::from_slice(json).ok()?;
+        let errors = received.errors.into_iter().map(|entry| ErrorEntry {
+            code: entry.code.and_then(|code| code.parse().ok()).unwrap_or(ErrorCode::Unknown),
+            message: entry.message.unwrap_or_default().into_owned(),
             detail: entry.detail,
         });
         Some(Self { errors: errors.collect() })
     }
+}
+
+#[derive(Deserialize)]
+struct Received<'a> {
+    #[serde(borrow)]
+    errors: Vec<ReceivedEntry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ReceivedEntry<'a> {
+    code: Option<Cow<'a, str>>,
+    message: Option<Cow<'a, str>>,
+    detail: Option<serde_json::Value>,
 }

@@ -22,14 +22,14 @@ pub use accept::Accept;
 pub use challenge::Challenge;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
-pub use error::{ErrorCode, ErrorDocument, ErrorEntry};
+pub use error::{ErrorCode, ErrorDocument, ErrorEntry, UnknownErrorCode};
 pub use manifest::{Manifest, ManifestError, ManifestKind, ManifestRules};
 pub use name::{NAME_MAX, NameError, RepoName, TAG_MAX, Tag, TagError};
 pub use range::{
     BlobContentRange, ByteRange, ContentRange, ContentRangeError, MAX_RANGES, RangeOutcome, UploadRange,
     parse_range,
 };
-pub use reference::{Reference, ReferenceError};
+pub use reference::{Host, HostError, ImageReference, ImageReferenceError, Reference, ReferenceError};
 pub use request::{
     Endpoint, Mount, MountSource, Page, Request, RequestError, TAGS_MAX, UploadId, UploadIdError, classify,
 };

@@ -1,21 +1,27 @@
 //! Manifests: what they are and what they point to (image-spec, "Image Manifest" and "Image Index").
 //!
 //! Only what a registry needs is read, and nothing is ever written back: the bytes that were pushed are what is stored,
-//! hashed and served. Unknown fields are skipped without being built up in memory, and of duplicate keys the last one wins.
+//! hashed and served (T24). Unknown fields are skipped without being built up in memory, of duplicate keys the last one
+//! wins, and a descriptor is checked where it stands, so a hostile body cannot become much more than its own size.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::Digest;
-use crate::descriptor::{Descriptor, RawDescriptor};
+use crate::descriptor::Descriptor;
 use crate::media_type::{self, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST};
+use crate::text::{SHOWN, excerpt};
+
+/// How deeply objects and arrays may lie in each other, also in fields that mean nothing here. Manifests need five or so;
+/// readers with a stack to overflow should not be handed more than this by a registry.
+pub const DEPTH_MAX: usize = 64;
 
 /// Declares a struct that is read from a JSON object: every field optional, `null` as absent, unknown fields skipped, the
 /// last of duplicates counts.
 macro_rules! lenient {
-    ($(#[$doc:meta])* pub(crate) struct $name:ident { $($field:ident: $key:literal => $type:ty,)* }) => {
+    ($(#[$doc:meta])* struct $name:ident { $($field:ident: $key:literal => $type:ty,)* }) => {
         $(#[$doc])*
         #[derive(Default)]
-        pub(crate) struct $name { $(pub(crate) $field: Option<$type>,)* }
+        struct $name { $($field: Option<$type>,)* }
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -85,7 +91,13 @@ pub struct ManifestRules<'a> {
 /// Why bytes are not a manifest that is accepted. The sentence is for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Not UTF-8, not JSON, nested too deeply, or a field of the wrong type.
+    /// Not UTF-8.
+    #[error("the manifest is not valid: it is not UTF-8")]
+    Encoding,
+    /// More than [`DEPTH_MAX`] objects and arrays in each other.
+    #[error("the manifest is not valid: it is nested more than {DEPTH_MAX} levels deep")]
+    TooDeep,
+    /// Not JSON, a field of the wrong type, or a descriptor that is not one; says where.
     #[error("the manifest is not valid: {0}")]
     Json(String),
     /// `schemaVersion` is not 2.
@@ -94,11 +106,8 @@ pub enum ManifestError {
     /// `Content-Type` is not a media type.
     #[error("the Content-Type `{0}` is not a media type")]
     ContentType(String),
-    /// Neither the request nor the body says what it is.
-    #[error("the manifest's media type is missing")]
-    NoMediaType,
     /// The request and the body say different things.
-    #[error("the Content-Type is `{header}`, but the manifest says `{body}`")]
+    #[error("the Content-Type is `{header}`, but the manifest's mediaType is `{body}`")]
     MediaTypeMismatch {
         /// What the request says.
         header: String,
@@ -113,105 +122,164 @@ pub enum ManifestError {
     UnknownMediaType(String),
     /// The fields do not fit each other or the type.
     #[error("{0}")]
-    Shape(String),
+    Shape(&'static str),
 }
 
 lenient! {
     /// A manifest as it is written.
-    pub(crate) struct RawManifest {
+    struct RawManifest {
         schema_version: "schemaVersion" => u64,
         media_type: "mediaType" => String,
         artifact_type: "artifactType" => String,
-        config: "config" => RawDescriptor,
-        layers: "layers" => Vec<RawDescriptor>,
-        manifests: "manifests" => Vec<RawDescriptor>,
-        subject: "subject" => RawDescriptor,
+        config: "config" => Descriptor,
+        layers: "layers" => Vec<Descriptor>,
+        manifests: "manifests" => Vec<Descriptor>,
+        subject: "subject" => Descriptor,
         annotations: "annotations" => BTreeMap<String, String>,
     }
 }
 
 impl Manifest {
-    /// Reads a manifest (E-10.3, E-10.4, E-10.6, E-10.12, X-5.6, T24, T60).
+    /// Reads a manifest (E-10.3, E-10.4, E-10.6, E-10.12, X-5.4, X-5.6, T24, T60). `content_type` is the header of the
+    /// request; its parameters are ignored.
     ///
     /// # Errors
-    /// The first rule that it breaks.
+    /// The first rule that the manifest breaks: encoding and syntax, then `schemaVersion`, the media type, the fields.
     pub fn parse(
         content_type: Option<&str>,
         bytes: &[u8],
         rules: &ManifestRules<'_>,
     ) -> Result<Self, ManifestError> {
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| ManifestError::Json("it is not UTF-8".to_owned()))?;
-        let header = match content_type.filter(|value| !value.trim().is_empty()) {
-            Some(value) => Some(
-                media_type::essence(value)
-                    .ok_or_else(|| ManifestError::ContentType(value.chars().take(128).collect()))?,
-            ),
-            None => None,
-        };
-        if let Some(dead) = header.filter(|header| media_type::DEAD.contains(header)) {
-            return Err(ManifestError::DeadMediaType(dead.to_owned()));
-        }
-        let raw: RawManifest =
-            serde_json::from_str(text).map_err(|error| ManifestError::Json(error.to_string()))?;
-        let media_type = decide_type(header, &raw, rules)?;
+        let header = content_type.map(str::trim).filter(|header| !header.is_empty());
+        let header = header
+            .map(|header| {
+                media_type::essence(header).ok_or_else(|| ManifestError::ContentType(shown(header)))
+            })
+            .transpose()?;
+        refuse_dead(header)?;
+        let raw = read(bytes)?;
+        let body = raw.media_type.as_deref().filter(|media_type| !media_type.is_empty());
+        refuse_dead(body)?;
         if raw.schema_version != Some(2) {
             return Err(ManifestError::SchemaVersion);
         }
-        let shape = |message: &str| ManifestError::Shape(message.to_owned());
-        let kind = match (raw.config.is_some() || raw.layers.is_some(), raw.manifests.is_some()) {
-            (true, true) => {
-                return Err(shape("a manifest has either config and layers or manifests, not both"));
+        let media_type = match (header, body) {
+            (Some(header), Some(body)) if header != body => {
+                return Err(ManifestError::MediaTypeMismatch { header: shown(header), body: shown(body) });
             }
-            (false, false) => return Err(shape("a manifest needs config and layers, or manifests")),
-            (true, false) => ManifestKind::Image,
-            (false, true) => ManifestKind::Index,
+            (header, body) => header.or(body),
         };
-        match (media_type.as_str(), kind) {
-            (OCI_MANIFEST | DOCKER_MANIFEST, ManifestKind::Index) => {
-                return Err(shape("an image manifest needs a config"));
-            }
-            (OCI_INDEX | DOCKER_MANIFEST_LIST, ManifestKind::Image) => {
-                return Err(shape("an index needs manifests"));
-            }
-            (_, ManifestKind::Image) if raw.config.is_none() => {
-                return Err(shape("an image manifest needs a config"));
-            }
-            _ => {}
+        if let Some(media_type) = media_type.filter(|media_type| !rules.accept(media_type)) {
+            return Err(ManifestError::UnknownMediaType(shown(media_type)));
         }
-        let one = |descriptor: RawDescriptor| descriptor.check().map_err(ManifestError::Shape);
-        let all = |descriptors: Option<Vec<RawDescriptor>>| -> Result<Vec<_>, _> {
-            descriptors.unwrap_or_default().into_iter().map(one).collect()
+        let kind = raw.kind().map_err(ManifestError::Shape)?;
+        let media_type = match (media_type, kind) {
+            (Some(OCI_MANIFEST | DOCKER_MANIFEST), ManifestKind::Index) => {
+                return Err(ManifestError::Shape("an image manifest has a config and layers, not manifests"));
+            }
+            (Some(OCI_INDEX | DOCKER_MANIFEST_LIST), ManifestKind::Image) => {
+                return Err(ManifestError::Shape("an index has manifests, not a config and layers"));
+            }
+            (Some(media_type), _) => media_type,
+            // Nobody says, so the fields do (E-10.4).
+            (None, ManifestKind::Image) => OCI_MANIFEST,
+            (None, ManifestKind::Index) => OCI_INDEX,
         };
-        let config = raw.config.map(one).transpose()?;
-        let artifact_type = raw
-            .artifact_type
-            .filter(|artifact_type| !artifact_type.is_empty())
-            .or_else(|| config.as_ref().map(|config| config.media_type.clone()));
+        let media_type = media_type.to_owned();
+        let of_config = || raw.config.as_ref().map(|config| config.media_type.clone());
+        let artifact_type = raw.artifact_type.filter(|own| !own.is_empty()).or_else(of_config);
         Ok(Self {
             kind,
             media_type,
-            artifact_type,
-            subject: raw.subject.map(one).transpose()?,
-            config,
-            layers: all(raw.layers)?,
-            manifests: all(raw.manifests)?,
+            artifact_type: artifact_type.filter(|found| !found.is_empty()),
+            subject: raw.subject,
+            config: raw.config,
+            layers: raw.layers.unwrap_or_default(),
+            manifests: raw.manifests.unwrap_or_default(),
             annotations: raw.annotations.unwrap_or_default(),
         })
     }
 
-    /// Blobs that must be there: configuration and layers, each once, without layers that are fetched from elsewhere
-    /// (E-10.6, T26, T27).
+    /// Blobs that must be in the repository: configuration and layers, each once and in order, without layers that are
+    /// fetched from elsewhere (E-10.6, T26, T27).
     pub fn required_blobs(&self) -> Vec<Digest> {
-        let distributable = |layer: &&Descriptor| {
+        let pushed = |layer: &&Descriptor| {
             layer.urls.is_empty() && !media_type::is_non_distributable(&layer.media_type)
         };
-        once(self.config.iter().chain(self.layers.iter().filter(distributable)))
+        once(self.config.iter().chain(self.layers.iter().filter(pushed)))
     }
 
-    /// Manifests of an index, each once.
+    /// Manifests of an index, each once and in order.
     pub fn children(&self) -> Vec<Digest> {
         once(self.manifests.iter())
+    }
+}
+
+impl ManifestRules<'_> {
+    fn accept(&self, media_type: &str) -> bool {
+        [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST].contains(&media_type)
+            || self.extra_media_types.iter().any(|extra| extra == media_type)
+    }
+}
+
+impl RawManifest {
+    fn kind(&self) -> Result<ManifestKind, &'static str> {
+        let image = self.config.is_some() || self.layers.is_some();
+        match (image, self.manifests.is_some()) {
+            (true, true) => Err("a manifest has either a config and layers, or manifests, not both"),
+            (false, false) => {
+                Err("a manifest has either a config and layers, or manifests; this has neither")
+            }
+            (true, false) if self.config.is_none() => {
+                Err("an image manifest has a config; this has only layers")
+            }
+            (true, false) => Ok(ManifestKind::Image),
+            (false, true) => Ok(ManifestKind::Index),
+        }
+    }
+}
+
+fn refuse_dead(media_type: Option<&str>) -> Result<(), ManifestError> {
+    match media_type {
+        Some(dead) if media_type::DEAD.contains(&dead) => Err(ManifestError::DeadMediaType(dead.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<RawManifest, ManifestError> {
+    // Skipped fields would not be looked at closely enough by the JSON reader, neither for this ...
+    let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Encoding)?;
+    // ... nor for that.
+    if is_too_deep(bytes) {
+        return Err(ManifestError::TooDeep);
+    }
+    // The sentence may repeat a string of the client's.
+    serde_json::from_str(text).map_err(|error| ManifestError::Json(excerpt(&error.to_string(), 2 * SHOWN)))
+}
+
+/// Counts brackets outside of strings; whether they match is for the JSON reader to find out.
+fn is_too_deep(json: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' if depth == DEPTH_MAX => return true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    false
+}
+
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
     }
 }
 
@@ -220,29 +288,6 @@ fn once<'a>(descriptors: impl Iterator<Item = &'a Descriptor>) -> Vec<Digest> {
     descriptors.map(|descriptor| descriptor.digest).filter(|digest| seen.insert(*digest)).collect()
 }
 
-/// The type by header and body, which must not contradict each other; without either, by shape.
-fn decide_type(
-    header: Option<&str>,
-    raw: &RawManifest,
-    rules: &ManifestRules<'_>,
-) -> Result<String, ManifestError> {
-    let body = raw.media_type.as_deref().filter(|media_type| !media_type.is_empty());
-    let decided = match (header, body) {
-        (Some(header), Some(body)) if header != body => {
-            return Err(ManifestError::MediaTypeMismatch {
-                header: header.to_owned(),
-                body: body.to_owned(),
-            });
-        }
-        (Some(decided), _) | (None, Some(decided)) => decided,
-        (None, None) if raw.manifests.is_some() && raw.config.is_none() => OCI_INDEX,
-        (None, None) if raw.config.is_some() && raw.manifests.is_none() => OCI_MANIFEST,
-        (None, None) => return Err(ManifestError::NoMediaType),
-    };
-    if media_type::DEAD.contains(&decided) {
-        return Err(ManifestError::DeadMediaType(decided.to_owned()));
-    }
-    let known = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST].contains(&decided)
-        || rules.extra_media_types.iter().any(|extra| extra == decided);
-    if known { Ok(decided.to_owned()) } else { Err(ManifestError::UnknownMediaType(decided.to_owned())) }
+fn shown(text: &str) -> String {
+    excerpt(text, SHOWN)
 }
