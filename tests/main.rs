@@ -14,6 +14,10 @@ mod harness;
 
 mod v2_blobs;
 mod v2_chunks;
+mod v2_data_sets;
+mod v2_manifest_rules;
+mod v2_manifests;
+mod v2_mount;
 mod v2_ranges;
 mod v2_sessions;
 mod v2_uploads;
