@@ -4,7 +4,10 @@
 
 use gantry_oci::{Manifest, ManifestRules};
 
+/// What servers take by default, in bytes (G-12).
 const LIMIT: usize = 4 * 1024 * 1024;
+/// A 5 written here forgets the peak so far.
+const CLEAR: &str = "/proc/self/clear_refs";
 
 /// A line of this process's memory figures, in bytes.
 fn memory(line: &str) -> usize {
@@ -16,7 +19,7 @@ fn memory(line: &str) -> usize {
 /// How much more memory became resident than there was before, at the most.
 fn growth(work: impl FnOnce()) -> usize {
     // Forgets the peak so far, which is that of drawing up the input.
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    std::fs::write(CLEAR, "5").unwrap();
     let before = memory("VmRSS:");
     work();
     memory("VmHWM:").saturating_sub(before)
@@ -64,6 +67,10 @@ fn no_manifest_becomes_much_more_than_its_size() {
         ("one string", body("\"", "x", "\""), false),
         ("blanks", body("", " ", ""), false),
     ];
+    if std::fs::write(CLEAR, "5").is_err() {
+        println!("skipped: this kernel does not forget peaks of memory");
+        return;
+    }
     for (what, text, accepted) in &cases {
         assert!(text.len() <= LIMIT, "{what}");
         let more = growth(|| {
