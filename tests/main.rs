@@ -13,12 +13,16 @@
 mod harness;
 
 mod v2_blobs;
+mod v2_catalog;
 mod v2_chunks;
 mod v2_data_sets;
+mod v2_deletes;
 mod v2_manifest_rules;
 mod v2_manifests;
 mod v2_mount;
 mod v2_ranges;
+mod v2_referrers;
 mod v2_sessions;
+mod v2_tags;
 mod v2_uploads;
 mod v2_version;

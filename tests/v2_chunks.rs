@@ -125,8 +125,21 @@ async fn e_7_7_malformed_content_ranges() {
     let repo = repo().await;
     let location = repo.start_upload().await;
     for malformed in [
-        "", "0", "-", "0-", "-9", "a-b", "9-0", "0-9-", "0 - 9", "0-9,10-19", "bytes 9-0", "bytes */10",
-        "99999999999999999999-99999999999999999999", "0x0-0x9", "+0-9",
+        "",
+        "0",
+        "-",
+        "0-",
+        "-9",
+        "a-b",
+        "9-0",
+        "0-9-",
+        "0 - 9",
+        "0-9,10-19",
+        "bytes 9-0",
+        "bytes */10",
+        "99999999999999999999-99999999999999999999",
+        "0x0-0x9",
+        "+0-9",
     ] {
         let patch = repo.client.patch(&location, bytes(10)).header("content-range", malformed).await;
         patch.status_in(&[400, 416]);
@@ -246,7 +259,8 @@ async fn e_4_7_an_early_end_stores_nothing() {
             ("POST", with(&repo.uploads(), "digest", &blob.digest)),
         ] {
             let mut connection = raw::Raw::connect(address).await;
-            let head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", length + 1);
+            let head =
+                format!("{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", length + 1);
             connection.send(head).await;
             connection.send(&blob.bytes).await;
             connection.end().await;

@@ -119,7 +119,8 @@ impl DataSet {
         for (subject, _) in &expected {
             let of_subject = |kind: Option<&Value>| {
                 let all = expected.iter().filter(|(of, _)| of == subject).map(|(_, descriptor)| descriptor);
-                let all = all.filter(|descriptor| kind.is_none_or(|kind| descriptor["artifactType"] == *kind));
+                let all =
+                    all.filter(|descriptor| kind.is_none_or(|kind| descriptor["artifactType"] == *kind));
                 sorted(all.cloned().collect())
             };
             let plain = repo.referrers_with(subject, "").await.no_header("oci-filters-applied");
@@ -277,7 +278,8 @@ async fn e_10_10_index_with_a_subject() {
 #[tokio::test]
 async fn e_10_5_missing_subject() {
     let subject = image().build();
-    holds(vec![image().artifact("application/vnd.example.sbom").subject(&subject.descriptor()).build()]).await;
+    holds(vec![image().artifact("application/vnd.example.sbom").subject(&subject.descriptor()).build()])
+        .await;
 }
 
 /// E-10.6
@@ -345,10 +347,8 @@ async fn e_10_7_sparse_index() {
 /// T17, T18: sha512 has no push by tag of its own; tags come as parameters.
 #[tokio::test]
 async fn t17_sha512_image_and_index() {
-    let images = vec![
-        image().alg(Alg::Sha512).build(),
-        index(Alg::Sha512, &platforms(Alg::Sha512), &json!({})),
-    ];
+    let images =
+        vec![image().alg(Alg::Sha512).build(), index(Alg::Sha512, &platforms(Alg::Sha512), &json!({}))];
     let set = DataSet { images, ..DataSet::default() };
     set.live_and_die(&repo().await).await;
 }

@@ -74,7 +74,8 @@ async fn e_10_12_unknown_and_dead_types() {
         "a/b/c",
     ] {
         let manifest = Manifest::of(Alg::Sha256, kind, changed(&document, "mediaType", kind.into()));
-        let code = repo.put_manifest("refused", &manifest).await.status(400).json()["errors"][0]["code"].clone();
+        let code =
+            repo.put_manifest("refused", &manifest).await.status(400).json()["errors"][0]["code"].clone();
         assert!(code == "MANIFEST_INVALID" || code == "UNSUPPORTED", "{kind}: {code}");
     }
     let schema1 = json!({ "schemaVersion": 1, "name": "a", "tag": "b", "fsLayers": [], "history": [] });
@@ -253,7 +254,8 @@ async fn t25_large_manifests_and_413() {
     repo.push_manifest("exact", &padded).await;
     let mut over = padded.bytes.to_vec();
     over.push(b' ');
-    let put = repo.client.put(&repo.manifest("over"), over.clone()).header("content-type", types::OCI_MANIFEST);
+    let put =
+        repo.client.put(&repo.manifest("over"), over.clone()).header("content-type", types::OCI_MANIFEST);
     put.await.status(413).error("SIZE_INVALID");
     let put = repo.client.call("PUT", &repo.manifest("over")).chunked(over);
     put.header("content-type", types::OCI_MANIFEST).await.status(413).error("SIZE_INVALID");
@@ -280,7 +282,12 @@ async fn t25_the_limit_is_applied_while_streaming() {
 #[tokio::test]
 async fn x_5_5_config_and_layer_types_are_opaque() {
     let repo = repo().await;
-    for kind in ["application/vnd.cncf.helm.config.v1+json", "application/wasm", "text/x-anything", "application/vnd.dev.cosign.simplesigning.v1+json"] {
+    for kind in [
+        "application/vnd.cncf.helm.config.v1+json",
+        "application/wasm",
+        "text/x-anything",
+        "application/vnd.dev.cosign.simplesigning.v1+json",
+    ] {
         let image = image().config(kind, &Blob::new(20)).layers(kind, &[Blob::new(30)]).build();
         repo.push("v1", &image).await;
         repo.has_manifest("v1", &image.manifest).await;

@@ -206,7 +206,8 @@ async fn e_10_9_a_chunked_manifest() {
     for alg in Alg::ALL {
         let image = image().alg(alg).annotation("long", &"a".repeat(200_000)).build();
         repo.push_parts(&image).await;
-        let put = repo.client.call("PUT", &repo.manifest(image.digest())).chunked(image.manifest.bytes.clone());
+        let put =
+            repo.client.call("PUT", &repo.manifest(image.digest())).chunked(image.manifest.bytes.clone());
         put.header("content-type", types::OCI_MANIFEST).await.status(201).digest(image.digest());
         repo.has_manifest(image.digest(), &image.manifest).await;
     }
@@ -257,7 +258,8 @@ async fn t58_a_failed_request_sets_no_tag() {
     let digest = image.digest();
     let long = "x".repeat(129);
     for bad in ["-x", ".x", "a%2Fb", "a%20b", "", "a:b", long.as_str()] {
-        let put = repo.put_manifest(&format!("{digest}?tag=good&tag={bad}"), &image.manifest).await.status(400);
+        let put =
+            repo.put_manifest(&format!("{digest}?tag=good&tag={bad}"), &image.manifest).await.status(400);
         let code = put.json()["errors"][0]["code"].clone();
         assert!(code == "MANIFEST_INVALID" || code == "NAME_INVALID", "{code}");
     }
@@ -301,7 +303,8 @@ async fn t17_sha512_throughout() {
     let child = image().alg(Alg::Sha512).build();
     let index = index(Alg::Sha512, std::slice::from_ref(&child), &json!({}));
     repo.push_by_digest(&index).await;
-    let artifact = image().alg(Alg::Sha512).artifact("application/x.test").subject(&index.descriptor()).build();
+    let artifact =
+        image().alg(Alg::Sha512).artifact("application/x.test").subject(&index.descriptor()).build();
     let put = repo.push_by_digest(&artifact).await;
     put.header("oci-subject", index.digest());
     let referrers = repo.referrers(index.digest()).await;

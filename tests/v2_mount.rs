@@ -40,7 +40,8 @@ async fn e_9_2_a_mount_that_cannot_be_is_an_upload() {
     let from = repo().await;
     from.push_blob(&Blob::new(10)).await;
     let long = "a/".repeat(200);
-    let sources = [from.name.as_str(), "no/such/repository", "Upper/Case", "../etc", "a//b", "%00", &long, "a b"];
+    let sources =
+        [from.name.as_str(), "no/such/repository", "Upper/Case", "../etc", "a//b", "%00", &long, "a b"];
     for from in sources.map(|from| from.replace(' ', "%20")) {
         for alg in Alg::ALL {
             let (to, blob) = (repo().await, Blob::of(alg, bytes(300)));

@@ -33,7 +33,10 @@ fn parts(answer: &Answer) -> Vec<(String, Vec<u8>)> {
     let kind = answer.get("content-type").expect("a type");
     let boundary = kind.strip_prefix("multipart/byteranges; boundary=").expect("a multipart type");
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    assert!(!boundary.is_empty() && boundary.bytes().all(token), "X-3.4: the boundary is a token: {boundary}");
+    assert!(
+        !boundary.is_empty() && boundary.bytes().all(token),
+        "X-3.4: the boundary is a token: {boundary}"
+    );
     let mut rest = &answer.body[..];
     let mut parts = Vec::new();
     let delimiter = format!("--{boundary}");
@@ -179,7 +182,8 @@ async fn t47_1024_ranges_in_one_header_line() {
     let repo = repo().await;
     let blob = Blob::new(30_000_000);
     repo.push_blob(&blob).await;
-    let expected: Vec<_> = (0..1024).map(|n| (10_000_000 + n * 15_000, 10_000_000 + n * 15_000 + 99)).collect();
+    let expected: Vec<_> =
+        (0..1024).map(|n| (10_000_000 + n * 15_000, 10_000_000 + n * 15_000 + 99)).collect();
     let ranges: Vec<_> = expected.iter().map(|(first, last)| format!("{first}-{last}")).collect();
     let header = format!("bytes={}", ranges.join(", "));
     assert!(header.len() > 19_000, "{}", header.len());
@@ -226,7 +230,17 @@ async fn x_3_4_one_impossible_range_among_many() {
 async fn x_3_5_unknown_units_and_nonsense_are_ignored() {
     let (repo, blobs) = blobs().await;
     for blob in &blobs {
-        for nonsense in ["lines=1-2", "bytes", "bytes=", "bytes=a-b", "bytes=1", "bytes=--1", "bytes=1-2-3", "0-1", "bytes=-"] {
+        for nonsense in [
+            "lines=1-2",
+            "bytes",
+            "bytes=",
+            "bytes=a-b",
+            "bytes=1",
+            "bytes=--1",
+            "bytes=1-2-3",
+            "0-1",
+            "bytes=-",
+        ] {
             range(&repo, blob, nonsense).await.status_in(&[200, 416]);
         }
         range(&repo, blob, "lines=1-2").await.status(200).body(&blob.bytes);

@@ -46,7 +46,12 @@ async fn e_4_4_post_then_put() {
 #[tokio::test]
 async fn e_4_3_other_parameters_do_no_harm() {
     let repo = repo().await;
-    for query in ["_state=abc&digest=DIGEST", "digest=DIGEST&_state=a%3Db", "x&digest=DIGEST&", "ns=docker.io&digest=DIGEST"] {
+    for query in [
+        "_state=abc&digest=DIGEST",
+        "digest=DIGEST&_state=a%3Db",
+        "x&digest=DIGEST&",
+        "ns=docker.io&digest=DIGEST",
+    ] {
         let blob = Blob::new(100);
         let location = repo.start_upload().await;
         let target = format!("{location}?{}", query.replace("DIGEST", &blob.digest));
@@ -219,7 +224,8 @@ async fn e_6_2_digest_algorithm_opens_a_session() {
     for alg in Alg::ALL {
         for length in [100, 100_000] {
             let blob = Blob::of(alg, bytes(length));
-            let post = repo.client.post(&with(&repo.uploads(), "digest-algorithm", alg.name())).await.status(202);
+            let post =
+                repo.client.post(&with(&repo.uploads(), "digest-algorithm", alg.name())).await.status(202);
             let location = post.location();
             repo.client.patch(&location, blob.bytes.clone()).await.status(202);
             let put = repo.client.put(&with(&location, "digest", &blob.digest), "").await;
