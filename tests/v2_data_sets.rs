@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::repo::descriptors;
 use crate::harness::{Alg, Blob, Gantry, Image, Manifest, Repo, bytes, image, index, repo, types};
 
 /// What is pushed.
@@ -124,14 +125,14 @@ impl DataSet {
                 sorted(all.cloned().collect())
             };
             let plain = repo.referrers_with(subject, "").await.no_header("oci-filters-applied");
-            assert_eq!(sorted(crate::harness::repo::descriptors(&plain)), of_subject(None));
+            assert_eq!(sorted(descriptors(&plain)), of_subject(None));
             let unknown = json!("application/vnd.example.unknown");
             let kinds = expected.iter().filter_map(|(_, descriptor)| descriptor.get("artifactType"));
             for kind in kinds.chain([&unknown]) {
                 let encoded = kind.as_str().expect("a type").replace('/', "%2F").replace('+', "%2B");
                 let filtered = repo.referrers_with(subject, &format!("?artifactType={encoded}")).await;
                 let filtered = filtered.header("oci-filters-applied", "artifactType");
-                assert_eq!(sorted(crate::harness::repo::descriptors(&filtered)), of_subject(Some(kind)));
+                assert_eq!(sorted(descriptors(&filtered)), of_subject(Some(kind)));
             }
         }
     }
@@ -341,7 +342,7 @@ async fn e_10_7_sparse_index() {
     let gantry = Gantry::options().set("registry.sparse_index", "true").start().await;
     let mut sparse = index(Alg::Sha256, &platforms(Alg::Sha256), &json!({}));
     sparse.children.truncate(1);
-    DataSet::tagged(vec![sparse]).live_and_die(&gantry.client().repo()).await;
+    DataSet::tagged(vec![sparse]).live_and_die(&gantry.repo()).await;
 }
 
 /// T17, T18: sha512 has no push by tag of its own; tags come as parameters.

@@ -138,7 +138,7 @@ async fn e_13_5_deletes_of_malformed_references() {
 async fn t40_deletes_can_be_switched_off_one_by_one() {
     for allowed in [&[][..], &["tag"], &["manifest"], &["blob"]] {
         let gantry = Gantry::options().set("registry.delete", &format!("{allowed:?}")).start().await;
-        let repo = gantry.client().repo();
+        let repo = gantry.repo();
         let image = image().build();
         repo.push("v1", &image).await;
         let targets = [

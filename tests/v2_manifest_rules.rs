@@ -91,7 +91,7 @@ async fn e_10_12_unknown_and_dead_types() {
 async fn e_10_12_a_type_that_the_operator_allows() {
     let kind = "application/vnd.example.manifest.v1+json";
     let gantry = Gantry::options().set("registry.manifest_types", &format!("[\"{kind}\"]")).start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     let image = image().field("mediaType", kind.into()).build();
     repo.push("v1", &image).await;
     repo.has_manifest("v1", &image.manifest).await;
@@ -230,7 +230,7 @@ async fn e_10_7_an_index_of_manifests_that_are_not_there() {
     repo.lacks_manifest("v1").await;
 
     let gantry = Gantry::options().set("registry.sparse_index", "true").start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     repo.push_by_digest(&children[0]).await;
     repo.push_manifest("v1", &sparse.manifest).await;
     repo.has_manifest("v1", &sparse.manifest).await;
@@ -266,7 +266,7 @@ async fn t25_large_manifests_and_413() {
 #[tokio::test]
 async fn t25_the_limit_is_applied_while_streaming() {
     let gantry = Gantry::options().set("limits.manifest", "\"64KiB\"").start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     let (sender, body) = pieces();
     let put = repo.client.call("PUT", &repo.manifest("v1")).stream(body);
     let put = tokio::spawn(put.header("content-type", types::OCI_MANIFEST).try_send());

@@ -332,7 +332,7 @@ async fn t17_sha512_throughout() {
 #[tokio::test]
 async fn e_3_4_manifests_are_seen_in_their_own_repository_only() {
     let gantry = Gantry::shared().await;
-    let (a, b) = (gantry.client().repo(), gantry.client().repo());
+    let (a, b) = (gantry.repo(), gantry.repo());
     let image = image().build();
     a.push("v1", &image).await;
     b.push_blob(&Blob::new(1)).await;

@@ -170,7 +170,7 @@ async fn t2_filters_and_their_header() {
 #[tokio::test]
 async fn e_12_6_pages_of_referrers() {
     let gantry = Gantry::options().set("limits.referrers_page", "4").start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     let subject = image().build();
     let mut all = Vec::new();
     for n in 0..18 {

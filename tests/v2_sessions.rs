@@ -81,7 +81,7 @@ fn bytes_below(dir: &Path) -> u64 {
 #[tokio::test]
 async fn t36_cancel_frees_the_bytes_on_disk() {
     let gantry = Gantry::start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     let location = repo.start_upload().await;
     repo.client.patch(&location, bytes(12 << 20)).await.status(202);
     assert!(bytes_below(gantry.data()) > 12 << 20);
@@ -109,7 +109,7 @@ async fn t15_a_session_is_unknown_in_another_repository() {
 #[tokio::test]
 async fn e_8_3_cancel_is_not_a_delete() {
     let gantry = Gantry::options().set("registry.delete", "[]").start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     let location = repo.start_upload().await;
     repo.client.delete(&location).await.status(204);
     is_unknown(&repo, &location).await;
@@ -160,7 +160,7 @@ async fn t65_a_restart_keeps_sessions() {
 #[tokio::test]
 async fn e_8_2_idle_sessions_expire_and_busy_ones_do_not() {
     let gantry = Gantry::options().set("sweep.upload_expiry", "\"2s\"").start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     let idle = repo.start_upload().await;
     repo.client.patch(&idle, bytes(100_000)).await.status(202);
     let empty = repo.start_upload().await;

@@ -120,7 +120,7 @@ async fn e_11_6_a_huge_n_is_clamped() {
 #[tokio::test]
 async fn e_11_6_the_page_size_of_the_server() {
     let gantry = Gantry::options().set("limits.tags_page", "7").start().await;
-    let repo = gantry.client().repo();
+    let repo = gantry.repo();
     let tags: Vec<_> = (0..20).map(|n| format!("v{n:03}")).collect();
     tagged(&repo, &tags.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for query in ["", "?n=10000", "?n=8", "?n=7"] {

@@ -57,8 +57,8 @@ impl Answer {
         if in_v2 {
             let version = self.get("docker-distribution-api-version");
             self.hold(version == Some("registry/2.0"), "X-7: the version header");
+            self.hold(self.get("x-content-type-options") == Some("nosniff"), "X-7: nosniff");
         }
-        self.hold(self.get("x-content-type-options") == Some("nosniff"), "X-7: nosniff");
         if !matches!(self.status, 204 | 304) {
             self.hold(self.get("content-length").is_some(), "Content-Length on every answer");
         }

@@ -35,6 +35,8 @@ pub(crate) struct Client {
     tls: Option<TlsConnector>,
     http2: bool,
     headers: HeaderMap,
+    /// Whether answers are those of the registry, which have more to keep than the operator's.
+    registry: bool,
     idle: Arc<Mutex<Vec<Sender>>>,
 }
 
@@ -62,7 +64,12 @@ impl Sender {
 impl Client {
     pub(super) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
         let tls = tls.map(|authority| authority.connector(&["http/1.1"]));
-        Self { address, tls, http2: false, headers: HeaderMap::new(), idle: Arc::default() }
+        Self { address, tls, http2: false, headers: HeaderMap::new(), registry: true, idle: Arc::default() }
+    }
+
+    /// The same for the operator's address.
+    pub(super) fn of_operator(self) -> Self {
+        Self { registry: false, ..self }
     }
 
     /// The same over HTTP/2: with prior knowledge, or as ALPN says when `authority` is given.
@@ -224,7 +231,7 @@ impl Call {
 
     async fn send(self) -> Result<Answer, String> {
         let what = format!("{} {}", self.method, shown(&self.target));
-        let (method, in_v2) = (self.method.clone(), is_v2(&self.target));
+        let (method, in_v2) = (self.method.clone(), self.client.registry && is_v2(&self.target));
         let (mut sender, _) = self.client.take().await?;
         let with_body = !self.body.is_end_stream();
         let mut request = Request::new(self.body);
@@ -240,9 +247,9 @@ impl Call {
             self.target
         };
         *request.uri_mut() = uri.parse::<Uri>().map_err(|error| format!("{uri}: {error}"))?;
-        let response = sender.send(request).await.map_err(chain)?;
+        let response = sender.send(request).await.map_err(|error| chain(&error))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(chain)?.to_bytes();
+        let body = body.collect().await.map_err(|error| chain(&error))?.to_bytes();
         // A server that refuses a body may close the connection behind its answer.
         if !(with_body && parts.status.as_u16() >= 400) {
             self.client.give_back(sender);
@@ -278,9 +285,9 @@ fn shown(target: &str) -> String {
     target.chars().take(300).collect()
 }
 
-fn chain(error: hyper::Error) -> String {
+fn chain(error: &hyper::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = std::error::Error::source(error);
     while let Some(error) = source {
         text = format!("{text}: {error}");
         source = error.source();

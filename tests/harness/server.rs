@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::Client;
 use super::tls::Authority;
+use super::{Client, Repo};
 
 /// How long a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,7 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     settings: Vec<String>,
-    arguments: Vec<String>,
     accounts: Vec<(String, String)>,
     tls: Option<Authority>,
 }
@@ -30,12 +29,6 @@ impl Options {
     /// `--set key=value`; the value is TOML.
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.settings.push(format!("{key}={value}"));
-        self
-    }
-
-    /// One more argument, as it is.
-    pub(crate) fn arg(mut self, argument: &str) -> Self {
-        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -55,7 +48,7 @@ impl Options {
     pub(crate) async fn start(self) -> Gantry {
         let gantry = tokio::task::spawn_blocking(move || {
             let dir = TempDir::with_prefix("gantry-it-").expect("a directory");
-            let mut arguments = self.arguments.clone();
+            let mut arguments = Vec::new();
             for setting in &self.settings {
                 arguments.extend(["--set".to_owned(), setting.clone()]);
             }
@@ -121,9 +114,14 @@ impl Gantry {
         Client::new(self.address(), self.tls.as_ref())
     }
 
+    /// A new repository, and a client without credentials to work in it.
+    pub(crate) fn repo(&self) -> Repo {
+        self.client().repo()
+    }
+
     /// A client of the operator's address.
     pub(crate) fn operator(&self) -> Client {
-        Client::new(self.process().operator.expect("an operator address"), None)
+        Client::new(self.process().operator.expect("an operator address"), None).of_operator()
     }
 
     /// The registry's address.
