@@ -4,9 +4,11 @@
 source "$(dirname "$0")/lib.sh"
 need crane curl openssl python3
 
-image=$(mkimage image "$DIR/image" --seed crane)
-multi=$(mkimage multi "$DIR/multi" --seed crane)
-artifact=$(mkimage artifact "$DIR/artifact" --seed crane)
+declare -A digest=(
+    [image]=$(mkimage image "$DIR/image" --seed crane)
+    [multi]=$(mkimage multi "$DIR/multi" --seed crane)
+    [artifact]=$(mkimage artifact "$DIR/artifact" --seed crane)
+)
 
 pull_back() {                                               # pull_back KIND SUFFIX: it is what was pushed
     rm -rf "$DIR/back"
@@ -19,11 +21,11 @@ round_trip() {
     for kind in image multi artifact; do
         say "push $kind; pull it by tag and by digest"
         crane push "$DIR/$kind" "$REG/e2e/$kind:v1"
-        expect_served "e2e/$kind" v1 "${!kind}"
-        expect "digest" "$(crane digest "$REG/e2e/$kind:v1")" "${!kind}"
-        expect "manifest" "$(crane manifest "$REG/e2e/$kind@${!kind}" | digest_of)" "${!kind}"
+        expect_served "e2e/$kind" v1 "${digest[$kind]}"
+        expect "digest" "$(crane digest "$REG/e2e/$kind:v1")" "${digest[$kind]}"
+        expect "manifest" "$(crane manifest "$REG/e2e/$kind@${digest[$kind]}" | digest_of)" "${digest[$kind]}"
         pull_back "$kind" :v1
-        pull_back "$kind" "@${!kind}"
+        pull_back "$kind" "@${digest[$kind]}"
     done
     crane validate --remote "$REG/e2e/multi:v1"
 
@@ -31,7 +33,7 @@ round_trip() {
     crane tag "$REG/e2e/multi:v1" v2
     expect "tags" "$(crane ls "$REG/e2e/multi" | xargs)" "v1 v2"
     crane copy "$REG/e2e/multi:v1" "$REG/another/multi:v1"
-    expect_served another/multi v1 "$multi"
+    expect_served another/multi v1 "${digest[multi]}"
     expect_blobs another/multi "$DIR/multi"
     expect "catalog" "$(crane catalog "$REG" | xargs)" "another/multi e2e/artifact e2e/image e2e/multi"
     tar -C "$DIR" -cf "$DIR/more.tar" artifact
@@ -40,7 +42,7 @@ round_trip() {
     crane validate --remote "$REG/e2e/image:labelled"
     expect "hello.txt" "$(crane export "$REG/e2e/image:labelled" - | tar -xO hello.txt)" \
         "$(crane export "$REG/e2e/image:v1" - | tar -xO hello.txt)"
-    crane delete "$REG/e2e/multi@$multi"
+    crane delete "$REG/e2e/multi@${digest[multi]}"
     if crane digest "$REG/e2e/multi:v1" 2>/dev/null; then fail "deleted, and still there"; fi
 }
 
@@ -48,7 +50,7 @@ say "plain HTTP"
 serve
 round_trip
 
-push_at_once "$DIR/multi" "$multi" crane push "$DIR/multi"
+push_at_once "$DIR/multi" "${digest[multi]}" crane push "$DIR/multi"
 
 if room_for_big_layer; then
     say "a layer of 1 GiB"

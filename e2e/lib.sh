@@ -31,6 +31,7 @@ need() {                                                    # need PROGRAM...: s
 if [[ -z ${E2E_DIR:-} ]]; then
     E2E_DIR=$(mktemp -d "${TMPDIR:-/tmp}/gantry-e2e.XXXXXX")
     trap 'rm -rf "$E2E_DIR"' EXIT
+    trap 'exit 130' INT TERM                                # that is, when the inner one has ended
     enter=()
     sandbox=(unshare --mount --pid --net --fork --kill-child --mount-proc)
     if [[ $EUID == 0 ]] && command -v ip >/dev/null && "${sandbox[@]}" true 2>/dev/null; then

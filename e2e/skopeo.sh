@@ -4,9 +4,11 @@
 source "$(dirname "$0")/lib.sh"
 need skopeo curl openssl python3
 
-image=$(mkimage image "$DIR/image" --seed skopeo)
-multi=$(mkimage multi "$DIR/multi" --seed skopeo)
-artifact=$(mkimage artifact "$DIR/artifact" --seed skopeo)
+declare -A digest=(
+    [image]=$(mkimage image "$DIR/image" --seed skopeo)
+    [multi]=$(mkimage multi "$DIR/multi" --seed skopeo)
+    [artifact]=$(mkimage artifact "$DIR/artifact" --seed skopeo)
+)
 
 # push KIND and pull KIND WHERE REFERENCE go between $DIR/KIND and the repository e2e/KIND.
 push() { skopeo copy -q --all --preserve-digests "${to[@]}" "oci:$DIR/$1:latest" "docker://$REG/e2e/$1:v1"; }
@@ -17,23 +19,23 @@ round_trip() {
     for kind in image multi artifact; do
         say "push $kind; pull it by tag and by digest"
         push "$kind"
-        expect_served "e2e/$kind" v1 "${!kind}"
+        expect_served "e2e/$kind" v1 "${digest[$kind]}"
         expect_blobs "e2e/$kind" "$DIR/$kind"
         rm -rf "$DIR/back" && mkdir "$DIR/back"
         pull "$kind" "$DIR/back/by-tag" :v1
         same_blobs "$DIR/$kind" "$DIR/back/by-tag"
-        pull "$kind" "$DIR/back/by-digest" "@${!kind}"
+        pull "$kind" "$DIR/back/by-digest" "@${digest[$kind]}"
         same_blobs "$DIR/$kind" "$DIR/back/by-digest"
     done
     say "inspect, list tags, copy within the registry, delete"
-    expect "inspect" "$(skopeo inspect "${at[@]}" --format '{{.Digest}}' "docker://$REG/e2e/image:v1")" "$image"
+    expect "inspect" "$(skopeo inspect "${at[@]}" --format '{{.Digest}}' "docker://$REG/e2e/image:v1")" "${digest[image]}"
     skopeo copy -q --all --preserve-digests "${from[@]}" "${to[@]}" "docker://$REG/e2e/multi:v1" "docker://$REG/e2e/copy/multi:v2"
-    expect_served e2e/copy/multi v2 "$multi"
+    expect_served e2e/copy/multi v2 "${digest[multi]}"
     skopeo copy -q --all --preserve-digests "${from[@]}" "${to[@]}" "docker://$REG/e2e/image:v1" "docker://$REG/e2e/image:v2"
     expect "tags" "$(skopeo list-tags "${at[@]}" "docker://$REG/e2e/image" | tr -d ' \n')" \
         "{\"Repository\":\"$REG/e2e/image\",\"Tags\":[\"v1\",\"v2\"]}"
     skopeo delete "${at[@]}" "docker://$REG/e2e/image:v1"
-    if skopeo inspect "${at[@]}" "docker://$REG/e2e/image@$image" 2>/dev/null; then fail "deleted, and still there"; fi
+    if skopeo inspect "${at[@]}" "docker://$REG/e2e/image@${digest[image]}" 2>/dev/null; then fail "deleted, and still there"; fi
 }
 
 say "plain HTTP"
@@ -42,7 +44,7 @@ at=(--tls-verify=false) from=(--src-tls-verify=false) to=(--dest-tls-verify=fals
 round_trip
 
 push_copy() { skopeo copy -q --all --preserve-digests "${to[@]}" "oci:$DIR/multi:latest" "docker://$1"; }
-push_at_once "$DIR/multi" "$multi" push_copy
+push_at_once "$DIR/multi" "${digest[multi]}" push_copy
 
 if room_for_big_layer; then
     say "a layer of 1 GiB"
