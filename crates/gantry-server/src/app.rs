@@ -52,6 +52,7 @@ impl App {
             referrers_page: settings.limits.referrers_page,
             manifest_types: settings.registry.manifest_types.clone(),
             sparse_index: settings.registry.sparse_index,
+            sparse_image: settings.registry.sparse_image,
             upload_expiry: settings.sweep.upload_expiry.0,
         };
         let store = Store::open(StoreConfig {

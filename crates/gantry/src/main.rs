@@ -11,9 +11,6 @@ use clap::Parser as _;
 
 use args::{Args, Command};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Serve(args) => serve::run(args),

@@ -231,6 +231,8 @@ table! {
     Registry {
         /// Whether an index may be pushed before (or without) the manifests that it lists.
         sparse_index: bool = false,
+        /// Whether an image may be pushed before (or without) the blobs that it names.
+        sparse_image: bool = false,
         /// Manifest media types accepted beside the four of Docker and OCI.
         manifest_types: Vec<String> = Vec::new(),
         /// What may be deleted.

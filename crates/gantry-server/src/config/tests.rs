@@ -23,8 +23,23 @@ macro_rules! one_key {
     )*};
 }
 one_key!(
-    bool, usize, Address, ByteSize, Limit, OptionalAddress, Span, TlsVersion, LogFormat, LogLevel,
-    Option<String>, Option<PathBuf>, Option<Anonymous>, Vec<IpNet>, Vec<Alpn>, Vec<String>, Vec<Deletable>,
+    bool,
+    usize,
+    Address,
+    ByteSize,
+    Limit,
+    OptionalAddress,
+    Span,
+    TlsVersion,
+    LogFormat,
+    LogLevel,
+    Option<String>,
+    Option<PathBuf>,
+    Option<Anonymous>,
+    Vec<IpNet>,
+    Vec<Alpn>,
+    Vec<String>,
+    Vec<Deletable>,
 );
 
 fn keys_of(text: &str) -> Vec<String> {
@@ -45,7 +60,10 @@ fn keys_of(text: &str) -> Vec<String> {
 
 /// The example with its commented keys taken in.
 fn uncommented() -> String {
-    let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+    let is_key = |line: &str| {
+        line.split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    };
     let line = |line| match str::strip_prefix(line, "# ") {
         Some(rest) if is_key(rest) => rest,
         _ => line,
@@ -64,7 +82,10 @@ fn the_example_holds_every_key_with_its_default() {
 }
 
 fn sources(arguments: &[&str]) -> Sources {
-    Sources { arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(), ..Sources::default() }
+    Sources {
+        arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        ..Sources::default()
+    }
 }
 
 fn error_of(file: &str) -> String {
@@ -94,7 +115,10 @@ fn later_sources_win_and_errors_name_them() {
         ("GANTRY__SERVER__LISTEN".to_owned(), "127.0.0.1:7000".to_owned()),
         ("GANTRY__LIMITS__CONNECTIONS".to_owned(), "7".to_owned()),
     ];
-    let all = Sources { environment, ..sources(&["server.listen=127.0.0.1:8000", "server.trusted_proxies=[\"10.0.0.0/8\"]"]) };
+    let all = Sources {
+        environment,
+        ..sources(&["server.listen=127.0.0.1:8000", "server.trusted_proxies=[\"10.0.0.0/8\"]"])
+    };
     let settings = load(&all).unwrap();
     assert_eq!(settings.server.listen.0.port(), 8000);
     assert_eq!(settings.server.trusted_proxies.len(), 1);

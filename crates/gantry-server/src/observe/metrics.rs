@@ -236,7 +236,8 @@ impl Collector for StoreCollector {
         let mut groups = to.encode_descriptor("database_groups", help, None, MetricType::Counter)?;
         let most = GROUP_SIZE_BUCKETS.iter().map(u64::to_string).chain(["more".to_owned()]);
         for (most, count) in most.zip(stats.group_sizes) {
-            ConstCounter::<u64>::new(count).encode(groups.encode_family(&GroupLabels { operations: most })?)?;
+            ConstCounter::<u64>::new(count)
+                .encode(groups.encode_family(&GroupLabels { operations: most })?)?;
         }
         Ok(())
     }

@@ -68,7 +68,10 @@ impl Registry {
             subject,
             blobs: manifest.required_blobs(),
             manifests: manifest.children(),
-            allow_missing_manifests: self.limits.sparse_index && manifest.kind == ManifestKind::Index,
+            allow_missing: match manifest.kind {
+                ManifestKind::Image => self.limits.sparse_image,
+                ManifestKind::Index => self.limits.sparse_index,
+            },
             media_type: manifest.media_type,
             artifact_type: manifest.artifact_type,
             annotations: manifest.annotations,

@@ -45,6 +45,8 @@ pub struct Limits {
     pub manifest_types: Vec<String>,
     /// Whether an index may list manifests that are not there.
     pub sparse_index: bool,
+    /// Whether an image may name blobs that are not there.
+    pub sparse_image: bool,
     /// How long an upload session without activity lives.
     pub upload_expiry: Duration,
 }

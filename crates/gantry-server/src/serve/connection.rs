@@ -22,6 +22,8 @@ use crate::http::peer::trusts;
 
 /// The longest request head, in bytes: a thousand ranges or a hundred tags fit (2.3 of the protocol reference).
 const HEAD_MAX: usize = 64 << 10;
+/// The most that is read from an HTTP/1.1 connection at once, in bytes; a request's head must fit.
+const READ_MAX: usize = 256 << 10;
 /// What a connection says that finds all places taken.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n\
@@ -102,8 +104,9 @@ fn builder() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // It would also end idle connections, and costs a timer for each request: `Watched` looks after slow heads.
         .header_read_timeout(None)
-        .max_headers(128)
-        .pipeline_flush(true);
+        // Never `pipeline_flush`: it lifts hyper's bound on what waits to be written, and a slow reader of a large
+        // blob would have all of it in memory.
+        .max_buf_size(READ_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -138,11 +141,13 @@ impl Server {
             }
         }
         match &self.tls {
-            None => self.speak(stream, peer).await,
+            // Boxed, so that a plain connection has no room for the state of a TLS handshake.
+            None => Box::pin(self.speak(stream, peer)).await,
             Some(tls) => {
                 let stream =
-                    tokio::time::timeout(limits.header_timeout.0, tls.acceptor().accept(stream)).await??;
-                self.speak(stream, peer).await
+                    tokio::time::timeout(limits.header_timeout.0, Box::pin(tls.acceptor().accept(stream)))
+                        .await??;
+                Box::pin(self.speak(stream, peer)).await
             }
         }
     }

@@ -29,7 +29,8 @@ pub(super) async fn handle(
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
-        (classify(path), v2::handle(app, &parts, body, &id).await)
+        // Boxed: a connection keeps room for this function's state, also while it is idle.
+        (classify(path), Box::pin(v2::handle(app, &parts, body, &id)).await)
     } else {
         (
             None,
@@ -69,14 +70,19 @@ pub(super) fn health(app: &App, method: &Method, path: &str) -> Option<Response>
 
 /// What every answer carries.
 fn finish(app: &App, mut response: Response, id: &str, head: bool, busy: Arc<Busy>) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(reply::REQUEST_ID, reply::value(id));
+    stamp(&mut response, id);
     if head {
         *response.body_mut() = Body::empty();
         return response;
     }
     response.map(|body| body.watched(app.metrics.bytes_out.clone(), busy))
+}
+
+/// The headers of every answer, of both addresses.
+pub(super) fn stamp(response: &mut Response, id: &str) {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(reply::REQUEST_ID, reply::value(id));
 }
 
 /// The id that a trusted proxy gave the request, or a new one.

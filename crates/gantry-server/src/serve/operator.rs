@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::handler::health;
+use super::handler::{health, stamp};
 use crate::app::App;
 use crate::http::reply::{self, Response};
 use crate::http::{ApiError, Body, error};
@@ -47,6 +47,13 @@ pub(super) async fn serve(app: Arc<App>, listener: TcpListener) {
 }
 
 async fn answer(app: &App, request: &http::Request<Incoming>) -> Response {
+    let id = app.next_request_id();
+    let mut response = route(app, request, &id).await;
+    stamp(&mut response, &id);
+    response
+}
+
+async fn route(app: &App, request: &http::Request<Incoming>, id: &str) -> Response {
     let path = request.uri().path();
     if path == "/metrics" && matches!(*request.method(), Method::GET | Method::HEAD) {
         app.measure_space().await;
@@ -54,6 +61,5 @@ async fn answer(app: &App, request: &http::Request<Incoming>) -> Response {
         response.headers_mut().insert(header::CONTENT_TYPE, OPENMETRICS);
         return response;
     }
-    let id = app.next_request_id();
-    health(app, request.method(), path).unwrap_or_else(|| error::render(&ApiError::NotFound, &id, None))
+    health(app, request.method(), path).unwrap_or_else(|| error::render(&ApiError::NotFound, id, None))
 }

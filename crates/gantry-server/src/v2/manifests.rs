@@ -53,8 +53,9 @@ pub(super) async fn put(
     if let Some(subject) = put.subject {
         headers.insert(reply::OCI_SUBJECT, digest_value(&subject));
     }
-    for tag in &tags {
-        headers.append(reply::OCI_TAG, value(tag.as_str()));
+    if !tags.is_empty() {
+        // One line: clients refuse answers with more than a hundred.
+        headers.insert(reply::OCI_TAG, value(tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ")));
     }
     Ok(response)
 }

@@ -129,12 +129,12 @@ pub struct NewManifest {
     pub artifact_type: Option<String>,
     /// As the referrers list shows them.
     pub annotations: BTreeMap<String, String>,
-    /// Blobs that must be linked in the repository, each once.
+    /// Blobs, each once; they must be linked in the repository unless `allow_missing`.
     pub blobs: Vec<Digest>,
-    /// Child manifests, each once; they must be in the repository unless `allow_missing_manifests`.
+    /// Child manifests, each once; they must be in the repository unless `allow_missing`.
     pub manifests: Vec<Digest>,
-    /// Accept an index whose children are not (yet) all there.
-    pub allow_missing_manifests: bool,
+    /// Accept a manifest although what it names is not (yet) all there.
+    pub allow_missing: bool,
 }
 
 /// What became of [`MetaStore::put_manifest`].

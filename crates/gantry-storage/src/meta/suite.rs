@@ -30,7 +30,7 @@ pub async fn run(meta: Meta) {
     mounting_needs_the_source_link(&meta).await;
     manifests_come_back_byte_for_byte(&meta).await;
     nothing_is_written_when_something_is_missing(&meta).await;
-    children_may_be_missing_when_allowed(&meta).await;
+    content_may_be_missing_when_allowed(&meta).await;
     tags_move_and_go(&meta).await;
     deleting_a_manifest_takes_its_tags(&meta).await;
     the_last_media_type_counts_for_tags_too(&meta).await;
@@ -88,7 +88,7 @@ pub fn manifest(repo: &RepoName, content: &str, tags: &[&str]) -> NewManifest {
         annotations: BTreeMap::new(),
         blobs: Vec::new(),
         manifests: Vec::new(),
-        allow_missing_manifests: false,
+        allow_missing: false,
     }
 }
 
@@ -257,21 +257,25 @@ async fn nothing_is_written_when_something_is_missing(meta: &Meta) {
     assert_eq!(answer.expect("checked"), PutManifest::Missing(many));
 }
 
-async fn children_may_be_missing_when_allowed(meta: &Meta) {
+async fn content_may_be_missing_when_allowed(meta: &Meta) {
     let a = repo("suite/sparse");
     let gone = Digest::sha256(b"not there");
     let index = NewManifest {
         manifests: vec![gone],
-        allow_missing_manifests: true,
+        allow_missing: true,
         ..manifest(&a, "sparse index", &["sparse"])
     };
     put(meta, index.clone()).await;
     assert!(by_tag(meta, &a, "sparse").await.is_some());
-    let strict = NewManifest { blobs: vec![gone], ..index };
+    let image =
+        NewManifest { blobs: vec![gone], manifests: Vec::new(), ..manifest(&a, "sparse image", &["image"]) };
+    put(meta, NewManifest { allow_missing: true, ..image.clone() }).await;
+    assert!(by_tag(meta, &a, "image").await.is_some());
+    let strict = NewManifest { allow_missing: false, ..image };
     assert_eq!(
         meta.put_manifest(strict).await.expect("checked"),
         PutManifest::Missing(vec![gone]),
-        "blobs never"
+        "without leave, also what is there already"
     );
 }
 

@@ -12,7 +12,7 @@ use gantry_oci::{Algorithm, Digest, Hasher, RepoName, UploadId};
 use gantry_storage::{BlobStore, MetaStore, StagedBlob, StorageError, Timestamp, UploadRow};
 use tokio::sync::Mutex;
 
-use super::super::{BodyError, ByteSource, RegistryError, Result};
+use super::super::{ByteSource, RegistryError, Result};
 
 /// Within a long request the session's row is brought up to date every so many bytes.
 const CHECKPOINT: u64 = 64 << 20;
@@ -132,14 +132,16 @@ impl Session {
         while let Some(piece) = body.next().await {
             let piece = piece?;
             if self.cancelled.load(Ordering::Relaxed) {
-                return Err(BodyError::Broken("the session was cancelled".to_owned()).into());
+                return Err(RegistryError::UploadUnknown(self.id));
             }
             total += piece.len() as u64;
             if let Some(limit) = sink.size_limit.filter(|limit| total > *limit) {
                 return Err(RegistryError::TooLarge { limit });
             }
             match data {
-                Data::Buffered { bytes, .. } if total <= sink.inline_limit as u64 => bytes.extend_from_slice(&piece),
+                Data::Buffered { bytes, .. } if total <= sink.inline_limit as u64 => {
+                    bytes.extend_from_slice(&piece)
+                }
                 _ => self.append(data, piece, sink).await?,
             }
             if total >= checkpoint {

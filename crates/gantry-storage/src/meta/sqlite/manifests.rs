@@ -56,8 +56,11 @@ pub(super) fn get(
 
 /// What the manifest needs and the repository does not have.
 pub(super) fn missing(connection: &Connection, manifest: &NewManifest) -> rusqlite::Result<Vec<Digest>> {
-    let repository = repos::id(connection, &manifest.repo)?;
     let mut missing = Vec::new();
+    if manifest.allow_missing {
+        return Ok(missing);
+    }
+    let repository = repos::id(connection, &manifest.repo)?;
     for digest in &manifest.blobs {
         let there = match repository {
             Some(repository) => blobs::is_linked(connection, repository, digest)?,
@@ -67,8 +70,7 @@ pub(super) fn missing(connection: &Connection, manifest: &NewManifest) -> rusqli
             missing.push(*digest);
         }
     }
-    let needed: &[Digest] = if manifest.allow_missing_manifests { &[] } else { &manifest.manifests };
-    for digest in needed {
+    for digest in &manifest.manifests {
         let there = match repository {
             Some(repository) => existing(connection, repository, digest)?.is_some(),
             None => false,
