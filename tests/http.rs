@@ -322,3 +322,59 @@ async fn the_operator_address_is_another_one() {
     gantry.client().get("/metrics").await.status(404);
     operator.get("/v2/").await.status(404);
 }
+
+/// T66: the same over HTTP/2: the answer comes although the body does not end.
+#[tokio::test]
+async fn t66_an_early_refusal_over_http_2() {
+    let gantry = Gantry::options().account("alice", "a").start().await;
+    let alice = gantry.client().basic("alice", "a").http2(None).repo();
+    let anon = gantry.client().http2(None).at(&alice.name);
+    let unknown = alice.path("blobs/uploads/7b1f1e2c-66a5-4a4e-9d39-0c1e4b5a6d7e");
+    for (repo, method, target, status) in [
+        (&anon, "PATCH", unknown.clone(), 401),
+        (&alice, "PATCH", unknown.clone(), 404),
+        (&alice, "PUT", alice.manifest("v1"), 413),
+        (&alice, "POST", with(&alice.uploads(), "digest", "sha256:bad"), 400),
+    ] {
+        let (sender, body) = pieces();
+        let call = tokio::spawn(repo.client.call(method, &target).stream(body).try_send());
+        for _ in 0..60 {
+            if sender.send(Ok(bytes(100_000))).await.is_err() {
+                break;
+            }
+        }
+        let answer = call.await.expect("the request ends").expect("an answer");
+        answer.status(status);
+        drop(sender);
+        // The connection goes on.
+        repo.client.head("/v2/").await.status_in(&[200, 401]);
+    }
+}
+
+/// T66: a body that is cut off in the middle, over HTTP/2.
+#[tokio::test]
+async fn e_7_10_a_reset_patch_over_http_2_keeps_what_came() {
+    let repo = Gantry::shared().await.client().http2(None).repo();
+    let blob = Blob::new(300_000);
+    let location = repo.start_upload().await;
+    let (sender, body) = pieces();
+    let patch = tokio::spawn(repo.client.call("PATCH", &location).stream(body).try_send());
+    sender.send(Ok(blob.bytes.slice(..100_000))).await.expect("a connection");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    sender.send(Err(std::io::Error::other("the test breaks off"))).await.expect("a connection");
+    drop(sender);
+    patch.await.expect("the request ends").expect_err("a reset stream");
+    let mut answer = repo.client.patch(&location, "").header("content-range", "0-0").await;
+    // While the server still takes leave of the first request, it says so.
+    for _ in 0..50 {
+        if answer.get("range") == Some("0-99999") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        answer = repo.client.get(&location).await;
+    }
+    let rest = repo.client.patch(&location, blob.bytes.slice(100_000..));
+    rest.header("content-range", "100000-299999").await.status(202).header("range", "0-299999");
+    repo.client.put(&with(&location, "digest", &blob.digest), "").await.status(201);
+    repo.has_blob(&blob).await;
+}

@@ -129,7 +129,7 @@ async fn t20_head_of_a_blob_is_get_without_the_body() {
     }
 }
 
-/// E-2.10
+/// E-2.10, G-3
 #[tokio::test]
 async fn e_2_10_malformed_and_unsupported_digests() {
     let repo = repo().await;

@@ -159,6 +159,10 @@ async fn e_7_7_content_range_against_content_length() {
         let patch = repo.client.patch(&location, blob.bytes.clone()).header("content-range", range).await;
         patch.bad("SIZE_INVALID");
     }
+    for range in ["0-8", "0-10", "5-5"] {
+        let put = repo.client.put(&with(&location, "digest", &blob.digest), blob.bytes.clone());
+        put.header("content-range", range).await.status_in(&[400, 416]);
+    }
     assert_eq!(repo.progress(&location).await, "0-0");
     repo.client.put(&with(&location, "digest", &blob.digest), blob.bytes.clone()).await.status(201);
 }
@@ -185,8 +189,12 @@ async fn t12_the_first_location_addresses_the_session_to_the_end() {
         last = chunk(&repo, &last, &blob, start, end).await.status(202).location();
         for location in [&first, &last] {
             let range = format!("0-{end}");
-            repo.client.get(location).await.status(204).header("range", &range);
-            repo.client.head(location).await.status(204).header("range", &range);
+            for method in ["GET", "HEAD"] {
+                let status = repo.client.call(method, location).await.status(204).header("range", &range);
+                //
+                assert!(status.get("docker-upload-uuid").is_some_and(|id| location.ends_with(id)));
+                assert_eq!(status.location(), first);
+            }
         }
         // A chunk that was sent before, again, to the first address.
         chunk(&repo, &first, &blob, 0, 9_999).await.status(416).header("range", &format!("0-{end}"));

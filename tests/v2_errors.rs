@@ -6,7 +6,7 @@
 use crate::harness::repo::with;
 use crate::harness::{Alg, Blob, Gantry, bytes, image, repo, types};
 
-/// E-14.1, X-8: each code with its status.
+/// E-14.1, G-11, X-8: each code with its status.
 #[tokio::test]
 async fn x_8_codes_and_their_status() {
     let repo = repo().await;

@@ -58,7 +58,7 @@ async fn e_10_4_a_missing_content_type() {
     }
 }
 
-/// E-10.12, X-5.4: types that are not accepted, and those that are dead.
+/// E-10.12, G-9, X-5.4: types that are not accepted, and those that are dead.
 #[tokio::test]
 async fn e_10_12_unknown_and_dead_types() {
     let repo = repo().await;
@@ -239,7 +239,7 @@ async fn e_10_7_an_index_of_manifests_that_are_not_there() {
     repo.put_manifest("v2", &image().build().manifest).await.bad("MANIFEST_BLOB_UNKNOWN");
 }
 
-/// E-10.8, T25: the limit of manifests, with and without an announced length.
+/// E-10.8, G-12, T25: the limit of manifests, with and without an announced length.
 #[tokio::test]
 async fn t25_large_manifests_and_413() {
     let repo = repo().await;

@@ -257,3 +257,32 @@ async fn x_6_1_locations_and_links_are_relative() {
         assert!(!value.to_str().is_ok_and(|value| value.contains("evil")), "{value:?}");
     }
 }
+
+/// behind a proxy that serves the registry below a path, that path is in what is answered.
+#[tokio::test]
+async fn x_6_3_the_prefix_of_the_public_url_is_kept() {
+    let gantry =
+        Gantry::options().set("server.public_url", "https://example.com/some/registry/").start().await;
+    let repo = gantry.repo();
+    let blob = Blob::new(100);
+    let inner = |location: &str| {
+        let path = location.strip_prefix("/some/registry").expect("the prefix");
+        assert!(path.starts_with("/v2/"), "{location}");
+        path.to_owned()
+    };
+    let session = inner(&repo.client.post(&repo.uploads()).await.status(202).location());
+    let patch = repo.client.patch(&session, blob.bytes.clone()).await.status(202);
+    assert_eq!(inner(&patch.location()), session);
+    let refused = repo.client.patch(&session, "x").header("content-range", "0-0").await.status(416);
+    assert_eq!(inner(&refused.location()), session);
+    let put = repo.client.put(&format!("{session}?digest={}", blob.digest), "").await.status(201);
+    assert_eq!(inner(&put.location()), repo.blob(&blob.digest));
+    let image = image().layers("application/x", &[]).config("application/x", &blob).build();
+    for tag in ["a", "b"] {
+        let put = repo.put_manifest(tag, &image.manifest).await.status(201);
+        assert_eq!(inner(&put.location()), repo.manifest(image.digest()));
+    }
+    let list = repo.client.get(&repo.path("tags/list?n=1")).await.status(200);
+    let link = list.get("link").expect("a Link");
+    assert!(link.starts_with(&format!("</some/registry/v2/{}/tags/list?", repo.name)), "{link}");
+}

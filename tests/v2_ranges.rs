@@ -1,6 +1,6 @@
 //! Ranges of blobs (RFC 9110, section 14): resumed downloads, seeking, and many parts in one answer.
 
-use crate::harness::{Answer, Blob, Repo, raw, repo};
+use crate::harness::{Answer, Blob, Gantry, Repo, raw, repo};
 
 /// A blob in a row and a blob in a file, both of 2048 bytes and more.
 async fn blobs() -> (Repo, [Blob; 2]) {
@@ -148,12 +148,12 @@ async fn x_3_2_a_download_is_resumed_at_every_point() {
 /// parallel open-ended ranges, each cut off by the client after its piece.
 #[tokio::test]
 async fn x_3_3_aborted_downloads_are_normal() {
-    let repo = repo().await;
+    let gantry = Gantry::start().await;
+    let repo = gantry.repo();
     let blob = Blob::new(8 << 20);
     repo.push_blob(&blob).await;
-    let address = crate::harness::Gantry::shared().await.address();
     for first in (0..blob.len()).step_by(1 << 20) {
-        let mut connection = raw::Raw::connect(address).await;
+        let mut connection = raw::Raw::connect(gantry.address()).await;
         let path = repo.blob(&blob.digest);
         connection.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\nRange: bytes={first}-\r\n\r\n")).await;
         let answer = connection.answer(false).await.expect("an answer");
@@ -161,6 +161,7 @@ async fn x_3_3_aborted_downloads_are_normal() {
         assert_eq!((answer.status, answer.get("content-range")), (206, Some(range.as_str())));
     }
     repo.has_blob(&blob).await;
+    assert!(!gantry.log().contains("ERROR"), "{}", gantry.log());
 }
 
 /// T47: one part for each range, in the order of the request, nothing merged.

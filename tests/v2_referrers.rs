@@ -230,7 +230,7 @@ async fn e_12_6_an_answer_stays_below_4_mib() {
     assert_eq!(found, 6);
 }
 
-/// E-12.7, T7: a client's own fallback tag is a tag like any other.
+/// E-12.7, G-7, T7: a client's own fallback tag is a tag like any other.
 #[tokio::test]
 async fn t7_a_fallback_tag_is_a_tag() {
     let repo = repo().await;

@@ -182,3 +182,52 @@ async fn e_8_2_idle_sessions_expire_and_busy_ones_do_not() {
     let digest = with(&busy, "digest", &Alg::Sha256.of(&sent));
     repo.client.put(&digest, "").await.status(201);
 }
+
+/// E-4.4: wherever small blobs are kept and however little is cached, the answers are the same.
+#[tokio::test]
+async fn e_4_4_other_limits_same_answers() {
+    for (inline, cache) in [("0B", "0B"), ("1MiB", "0B"), ("0B", "1GiB"), ("100B", "1KiB")] {
+        let gantry = Gantry::options()
+            .set("limits.inline_blob", &format!("\"{inline}\""))
+            .set("limits.cache", &format!("\"{cache}\""));
+        let mut gantry = gantry.start().await;
+        let name = "app";
+        let mut images = Vec::new();
+        for alg in Alg::ALL {
+            let repo = gantry.client().at(name);
+            let layers = [0, 1, 99, 100, 101, 70_000, 1 << 20].map(|length| Blob::of(alg, bytes(length)));
+            let image = crate::harness::image().alg(alg).layers("application/x.layer", &layers).build();
+            repo.push_by_digest(&image).await;
+            // In pieces, too, as another blob.
+            let blob = Blob::of(alg, bytes(90_001));
+            let location = repo.start_upload().await;
+            for first in (0..blob.len()).step_by(30_000) {
+                let last = (first + 30_000).min(blob.len());
+                repo.client.patch(&location, blob.bytes.slice(first..last)).await.status(202);
+            }
+            repo.client.put(&with(&location, "digest", &blob.digest), "").await.status(201);
+            repo.has_blob(&blob).await;
+            images.push(image);
+        }
+        for _ in 0..2 {
+            let repo = gantry.client().at(name);
+            for image in &images {
+                repo.has_manifest(image.digest(), &image.manifest).await;
+                for blob in &image.blobs {
+                    repo.has_blob(blob).await;
+                    if blob.len() > 1 {
+                        let part =
+                            repo.client.get(&repo.blob(&blob.digest)).header("range", "bytes=1-").await;
+                        part.status(206).body(&blob.bytes[1..]);
+                    }
+                }
+            }
+            gantry.restart().await;
+        }
+        let repo = gantry.client().at(name);
+        for blob in &images[0].blobs {
+            repo.client.delete(&repo.blob(&blob.digest)).await.status(202);
+            repo.lacks_blob(&blob.digest).await;
+        }
+    }
+}

@@ -15,7 +15,7 @@ fn is_session(repo: &Repo, location: &str) {
     assert!(uuid, "G-5: a UUID: {id}");
 }
 
-/// E-4.1, E-4.2, X-4.3: what a POST answers.
+/// E-4.1, E-4.2, X-2.2, X-4.3: what a POST answers.
 #[tokio::test]
 async fn e_4_1_post_opens_a_session() {
     let repo = repo().await;
@@ -28,7 +28,7 @@ async fn e_4_1_post_opens_a_session() {
     assert_ne!(repo.start_upload().await, location, "E-4.1: unique");
 }
 
-/// E-4.4, E-4.5: POST, then PUT of everything.
+/// E-4.4, E-4.5, E-4.8: POST, then PUT of everything, into a repository that nobody has made.
 #[tokio::test]
 async fn e_4_4_post_then_put() {
     let repo = repo().await;
@@ -320,4 +320,17 @@ async fn t50_ns_is_ignored_on_uploads() {
     let put = with(&with(&location, "digest", &blob.digest), "ns", "docker.io");
     repo.client.put(&put, "").await.status(201).header("location", &repo.blob(&blob.digest));
     repo.client.get(&with(&repo.blob(&blob.digest), "ns", "docker.io")).await.status(200).body(&blob.bytes);
+}
+
+/// E-7.1: what comes with a POST that does not say what it is, is not kept, and harms nobody.
+#[tokio::test]
+async fn e_7_1_a_body_without_a_digest_is_dropped() {
+    let repo = repo().await;
+    for length in [10, 100_000] {
+        let blob = Blob::new(length);
+        let post = repo.client.post(&repo.uploads()).body(bytes(length)).await.status(202);
+        let location = post.header("range", "0-0").location();
+        repo.client.put(&with(&location, "digest", &blob.digest), blob.bytes.clone()).await.status(201);
+        repo.has_blob(&blob).await;
+    }
 }

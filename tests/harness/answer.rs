@@ -49,7 +49,7 @@ impl Answer {
         assert!(holds, "{rule}\n{}", self.shown());
     }
 
-    /// What every answer of the registry keeps: E-14.1, X-3.8, X-7, T43, T45.
+    /// What every answer of the registry keeps: E-14.1, E-14.4, X-3.8, X-7, T43, T45, T57.
     #[track_caller]
     pub(super) fn check(&self, in_v2: bool) {
         self.hold(self.get("content-encoding").is_none(), "T45: no Content-Encoding");
@@ -58,6 +58,11 @@ impl Answer {
             let version = self.get("docker-distribution-api-version");
             self.hold(version == Some("registry/2.0"), "X-7: the version header");
             self.hold(self.get("x-content-type-options") == Some("nosniff"), "X-7: nosniff");
+        }
+        let redirected = (300..400).contains(&self.status) && self.status != 304;
+        self.hold(!redirected, "E-14.4: clients cannot send a body twice");
+        for warning in self.headers.get_all("warning") {
+            self.hold(warning.as_bytes().starts_with(b"299 - \""), "E-14.3, T57: the form of Warning");
         }
         if !matches!(self.status, 204 | 304) {
             self.hold(self.get("content-length").is_some(), "Content-Length on every answer");
