@@ -2,24 +2,32 @@
 //!
 //! Tests are named after the items of the protocol reference in `docs/` that they hold; where one story holds several,
 //! its comment names them. `v2_*` is the registry API file by file of the reference, `http` and `concurrency` what lies
-//! beneath and across it. See [`harness`] for how a test starts a server and what an actor can do.
+//! beneath and across it, `ops` what an operator relies on, `tidy` how the code is laid out. See [`harness`] for how a test starts a server and what an actor can do.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "helpers of tests: a failed expectation is a failed test"
 )]
 
 mod harness;
 
+mod concurrency;
+mod http;
+mod ops;
+mod tidy;
 mod v2_blobs;
 mod v2_catalog;
 mod v2_chunks;
+mod v2_clients;
 mod v2_data_sets;
 mod v2_deletes;
+mod v2_errors;
 mod v2_manifest_rules;
 mod v2_manifests;
 mod v2_mount;
+mod v2_names;
 mod v2_ranges;
 mod v2_referrers;
 mod v2_sessions;
