@@ -172,6 +172,24 @@ async fn t65_idle_upload_sessions_expire_and_slow_ones_do_not() {
     assert_eq!(left, 0, "their bytes are gone too");
 }
 
+/// E-8.1, T36: a cancel does not wait for a client that has gone silent in the middle of its piece.
+#[tokio::test]
+async fn e_8_1_cancelling_ends_a_patch_that_waits() {
+    let app = Gantry::shared().await;
+    let repo = app.client().repo();
+    let location = repo.start_upload().await;
+    let (sender, body) = pieces();
+    let patch = tokio::spawn(repo.client.patch(&location, "").stream(body).try_send());
+    sender.send(Ok(bytes::Bytes::from(vec![7; 100_000]))).await.expect("the request goes on");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let started = Instant::now();
+    repo.client.delete(&location).await.status(204);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    patch.await.expect("a patch").expect("an answer").missing("BLOB_UPLOAD_UNKNOWN");
+    drop(sender);
+    repo.client.get(&location).await.missing("BLOB_UPLOAD_UNKNOWN");
+}
+
 /// SIGTERM: requests under way finish, idle connections close, nothing new is accepted.
 #[tokio::test]
 async fn sigterm_lets_requests_under_way_finish() {

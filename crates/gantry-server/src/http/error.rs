@@ -8,6 +8,7 @@ use gantry_storage::StorageError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::auth::AuthError;
+use crate::config::Deletable;
 use crate::policy::Denied;
 use crate::registry::{BodyError, RegistryError};
 
@@ -93,9 +94,10 @@ fn answer(error: &ApiError, location: Option<&str>) -> Answer {
                 .header(header::WWW_AUTHENTICATE, value(challenge.to_string()))
         }
         ApiError::Denied(Denied::Forbidden) => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
-        ApiError::Denied(Denied::DeleteDisabled) => {
+        ApiError::Denied(Denied::DeleteDisabled(kind)) => {
+            let allow = if *kind == Deletable::Blob { "GET, HEAD" } else { "GET, HEAD, PUT" };
             Answer::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
-                .header(header::ALLOW, HeaderValue::from_static("GET, HEAD, PUT"))
+                .header(header::ALLOW, HeaderValue::from_static(allow))
         }
         ApiError::RangeNotSatisfiable { size } => {
             Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, message)

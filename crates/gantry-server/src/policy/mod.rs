@@ -98,7 +98,7 @@ pub enum Denied {
     Forbidden,
     /// Deleting this kind of thing is switched off.
     #[error("deleting is disabled for this kind of content")]
-    DeleteDisabled,
+    DeleteDisabled(Deletable),
 }
 
 /// Decides whether `identity` may make `request`.
@@ -127,7 +127,7 @@ pub fn decide(identity: Identity, request: Request, rules: &Rules) -> Result<Per
         _ => None,
     };
     match kind {
-        Some(kind) if !rules.delete.contains(&kind) => Err(Denied::DeleteDisabled),
+        Some(kind) if !rules.delete.contains(&kind) => Err(Denied::DeleteDisabled(kind)),
         _ => Ok(Permit { request, identity }),
     }
 }

@@ -8,14 +8,14 @@ use gantry_storage::Timestamp;
 use super::{Data, Result, Uploads};
 
 /// A session that has not moved for this long is kept as a row only.
-const REST_AFTER: Duration = Duration::from_secs(120);
+const REST_AFTER: Duration = Duration::from_secs(10);
 /// Rows that are looked at in one round.
 const ROUND: usize = 200;
 
 impl Uploads {
     /// How often [`Self::tidy`] should run.
     pub fn tidy_interval(&self) -> Duration {
-        (self.0.expiry / 4).clamp(Duration::from_millis(100), Duration::from_secs(60))
+        (self.0.expiry / 4).clamp(Duration::from_millis(100), Duration::from_secs(15))
     }
 
     /// Lets idle sessions rest and ends expired ones. A session that a request is writing to is left alone.

@@ -48,6 +48,8 @@ struct Inner {
     inline_limit: usize,
     size_limit: Option<u64>,
     expiry: Duration,
+    /// When this process began: what it wrote itself since then, it need not read again to believe.
+    began: Timestamp,
     sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
 }
 
@@ -68,6 +70,7 @@ impl Uploads {
             inline_limit: limits.inline_blob,
             size_limit: limits.upload,
             expiry: limits.upload_expiry,
+            began: Timestamp::now(),
             sessions: Mutex::default(),
         }))
     }
@@ -185,7 +188,7 @@ impl Uploads {
     /// No such session here, or the store failed.
     pub async fn cancel(&self, repo: &RepoName, owner: &str, upload: UploadId) -> Result<()> {
         let session = self.0.find(repo, owner, upload).await?;
-        session.cancelled.store(true, Ordering::Relaxed);
+        session.cancel();
         let mut data = session.data.lock().await;
         if matches!(*data, Data::Closed) {
             return Err(RegistryError::UploadUnknown(upload));
@@ -266,10 +269,13 @@ impl Inner {
                 bytes: BytesMut::from(&buffered[..]),
             }));
         }
+        let saved = Hasher::restore(row.algorithm, &row.hash_state);
+        if let Some(hasher) = saved.clone().filter(|_| row.touched > self.began) {
+            return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None }));
+        }
         let Some(hasher) = self.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
             return Ok(None);
         };
-        let saved = Hasher::restore(row.algorithm, &row.hash_state);
         let same = saved.is_none_or(|saved| saved.finish() == hasher.finish());
         Ok(same.then_some(Data::Staged { hasher, offset: row.offset, writer: None }))
     }

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use gantry_oci::{Algorithm, Digest, Hasher, RepoName, UploadId};
 use gantry_storage::{BlobStore, MetaStore, StagedBlob, StorageError, Timestamp, UploadRow};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::super::{ByteSource, RegistryError, Result};
 
@@ -28,9 +28,23 @@ pub(super) struct Session {
     pub(super) offset: AtomicU64,
     /// When it last moved, in microseconds.
     touched: AtomicI64,
-    /// Tells a request that is writing to stop.
-    pub(super) cancelled: AtomicBool,
+    cancelled: Cancellation,
     pub(super) data: Arc<Mutex<Data>>,
+}
+
+#[derive(Default)]
+struct Cancellation {
+    happened: AtomicBool,
+    wake: Notify,
+}
+
+impl Cancellation {
+    async fn happens(&self) {
+        let wake = self.wake.notified();
+        if !self.happened.load(Ordering::Acquire) {
+            wake.await;
+        }
+    }
 }
 
 /// The bytes of a session.
@@ -87,7 +101,7 @@ impl Session {
             started,
             offset: AtomicU64::new(data.len()),
             touched: AtomicI64::new(Timestamp::now().0),
-            cancelled: AtomicBool::new(false),
+            cancelled: Cancellation::default(),
             data: Arc::new(Mutex::new(data)),
         }
     }
@@ -95,6 +109,12 @@ impl Session {
     /// The bytes, to be locked for longer than a borrow lasts.
     pub(super) fn data_handle(&self) -> Arc<Mutex<Data>> {
         Arc::clone(&self.data)
+    }
+
+    /// Tells a request that is writing to stop, also one that waits for its client.
+    pub(super) fn cancel(&self) {
+        self.cancelled.happened.store(true, Ordering::Release);
+        self.cancelled.wake.notify_waiters();
     }
 
     pub(super) fn touch(&self) {
@@ -129,18 +149,21 @@ impl Session {
         let before = data.len();
         let mut total = before;
         let mut checkpoint = before + CHECKPOINT;
-        while let Some(piece) = body.next().await {
-            let piece = piece?;
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(RegistryError::UploadUnknown(self.id));
-            }
+        let mut cancelled = std::pin::pin!(self.cancelled.happens());
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = &mut cancelled => return Err(RegistryError::UploadUnknown(self.id)),
+                piece = body.next() => piece,
+            };
+            let Some(piece) = piece.transpose()? else { break };
             total += piece.len() as u64;
             if let Some(limit) = sink.size_limit.filter(|limit| total > *limit) {
                 return Err(RegistryError::TooLarge { limit });
             }
             match data {
                 Data::Buffered { bytes, .. } if total <= sink.inline_limit as u64 => {
-                    bytes.extend_from_slice(&piece)
+                    bytes.extend_from_slice(&piece);
                 }
                 _ => self.append(data, piece, sink).await?,
             }
