@@ -78,6 +78,11 @@ round_trip() {
         pull "$kind" "@${digest[$kind]}"
         try_to_run "$REG/e2e/$kind@${digest[$kind]}"
     done
+    say "push what was pulled to another repository: the blobs are mounted"
+    ctr images pull --all-platforms "${at[@]}" "$REG/e2e/multi:v1" >/dev/null
+    ctr images push "${at[@]}" "$REG/another/multi:v1" "$REG/e2e/multi:v1" >/dev/null
+    expect_served another/multi v1 "${digest[multi]}"
+    expect_blobs another/multi "$DIR/multi"
     forget_all
 }
 
