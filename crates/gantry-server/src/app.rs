@@ -90,15 +90,21 @@ impl App {
         self.request_ids.next()
     }
 
-    /// Whether requests can be served in full; else what is wrong.
-    pub(crate) fn ready(&self) -> Result<(), String> {
+    /// Whether requests can be served in full, with the space that is left in bytes; else what is wrong.
+    ///
+    /// A full disk is told and is no failure: pulls go on.
+    pub(crate) async fn ready(&self) -> Result<Option<u64>, String> {
         if self.draining.load(Ordering::Relaxed) {
             return Err("shutting down".to_owned());
         }
-        match self.registry.meta().read_only().or_else(|| self.registry.blob_store().read_only()) {
-            Some(reason) => Err(format!("read-only: {reason}")),
-            None => Ok(()),
+        if let Some(reason) =
+            self.registry.meta().read_only().or_else(|| self.registry.blob_store().read_only())
+        {
+            return Err(format!("read-only: {reason}"));
         }
+        self.registry.meta().catalog(None, 1).await.map_err(|error| format!("database: {error}"))?;
+        let space = self.registry.blob_store().space().await.map_err(|error| format!("storage: {error}"))?;
+        Ok(space.map(|space| space.free))
     }
 
     /// Asks the file system how much space is left, for the next scrape.

@@ -34,7 +34,9 @@ pub(super) async fn handle(
     } else {
         (
             None,
-            health(app, &parts.method, path).unwrap_or_else(|| error::render(&ApiError::NotFound, &id, None)),
+            health(app, &parts.method, path)
+                .await
+                .unwrap_or_else(|| error::render(&ApiError::NotFound, &id, None)),
         )
     };
     let response = finish(app, response, &id, parts.method == Method::HEAD, busy);
@@ -48,24 +50,26 @@ pub(super) async fn handle(
 }
 
 /// `/healthz` and `/readyz`, which both addresses answer; `None` for other paths.
-pub(super) fn health(app: &App, method: &Method, path: &str) -> Option<Response> {
-    let checked = match path {
-        "/healthz" => Ok(()),
-        "/readyz" => app.ready(),
-        _ => return None,
-    };
+pub(super) async fn health(app: &App, method: &Method, path: &str) -> Option<Response> {
+    if path != "/healthz" && path != "/readyz" {
+        return None;
+    }
     if method != Method::GET && method != Method::HEAD {
         let mut response = reply::empty(StatusCode::METHOD_NOT_ALLOWED);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Some(response);
     }
-    Some(match checked {
-        Ok(()) => json(StatusCode::OK, "application/json", b"{\"status\":\"ok\"}\n".to_vec()),
-        Err(reason) => {
-            let body = serde_json::json!({ "status": "unavailable", "reason": reason });
-            json(StatusCode::SERVICE_UNAVAILABLE, "application/json", body.to_string().into_bytes())
-        }
-    })
+    let (status, body) = match path {
+        "/readyz" => match app.ready().await {
+            Ok(free) => (StatusCode::OK, serde_json::json!({ "status": "ok", "disk_free_bytes": free })),
+            Err(reason) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                serde_json::json!({ "status": "unavailable", "reason": reason }),
+            ),
+        },
+        _ => (StatusCode::OK, serde_json::json!({ "status": "ok" })),
+    };
+    Some(json(status, "application/json", body.to_string().into_bytes()))
 }
 
 /// What every answer carries.

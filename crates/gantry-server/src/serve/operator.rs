@@ -61,5 +61,5 @@ async fn route(app: &App, request: &http::Request<Incoming>, id: &str) -> Respon
         response.headers_mut().insert(header::CONTENT_TYPE, OPENMETRICS);
         return response;
     }
-    health(app, request.method(), path).unwrap_or_else(|| error::render(&ApiError::NotFound, id, None))
+    health(app, request.method(), path).await.unwrap_or_else(|| error::render(&ApiError::NotFound, id, None))
 }
