@@ -25,7 +25,10 @@ declare -A id=(
 )
 native=$(docker version --format '{{.Server.Arch}}')
 load() { docker load --quiet --input "$DIR/amd64.tar"; docker load --quiet --input "$DIR/arm64.tar"; }
-forget_all() { docker image ls --quiet --no-trunc | sort -u | xargs -r docker image rm --force >/dev/null; }
+forget_all() {
+    docker image prune --all --force >/dev/null
+    [[ -z $(docker image ls --quiet) ]] || fail "docker still has images"
+}
 
 load
 run() { docker run --rm --network none "$@"; }
