@@ -51,6 +51,20 @@ async fn e_9_2_a_mount_that_cannot_be_is_an_upload() {
     }
 }
 
+/// E-9.2: what `from` names is where it is looked for, though another repository holds it.
+#[tokio::test]
+async fn e_9_2_a_mount_from_the_wrong_repository_is_an_upload() {
+    let (holder, empty) = (repo().await, repo().await);
+    empty.push_blob(&Blob::new(10)).await;
+    for from in [empty.name.as_str(), "no/such/repository", "Upper/Case", "a//b"] {
+        let blob = Blob::new(300);
+        holder.push_blob(&blob).await;
+        let to = holder.other();
+        let answer = mount(&to, &blob.digest, from).await;
+        falls_back(&to, answer, &blob).await;
+    }
+}
+
 /// E-9.3: without `from` the blob is found in whatever repository the client may pull from.
 #[tokio::test]
 async fn e_9_3_mount_from_anywhere() {
