@@ -289,7 +289,8 @@ async fn e_12_10_parameters_that_mean_nothing() {
     let repo = repo().await;
     let subject = image().build();
     repo.push_by_digest(&artifact(SBOM, &subject)).await;
-    for query in ["?n=10", "?n=1000000", "?ns=docker.io", "?foo=bar&foo", "?last=x"] {
+    for query in ["?n=10", "?n=1000000", "?n=0", "?n=-1", "?n=x", "?ns=docker.io", "?foo=bar&foo", "?last=x"]
+    {
         assert_eq!(descriptors(&repo.referrers_with(subject.digest(), query).await).len(), 1, "{query}");
     }
 }

@@ -93,6 +93,7 @@ async fn t29_n_0_is_an_empty_page_without_a_link() {
     tagged(&repo, &["a", "b"]).await;
     assert_eq!(list(&repo, "?n=0").await, (vec![], None));
     assert_eq!(list(&repo, "?n=0&last=a").await, (vec![], None));
+    repo.client.get(&repo.other().path("tags/list?n=0")).await.missing("NAME_UNKNOWN");
 }
 
 /// E-11.6, T29: numbers that are none.
