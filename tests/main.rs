@@ -15,6 +15,7 @@
 mod harness;
 
 mod concurrency;
+mod docs;
 mod http;
 mod ops;
 mod tidy;
