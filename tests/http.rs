@@ -164,6 +164,16 @@ async fn x_3_8_nonsense_on_the_wire() {
     gantry.client().get("/v2/").await.status(200);
 }
 
+/// Clients that try TLS first fall back to plain HTTP only when the answer to their hello is HTTP.
+#[tokio::test]
+async fn x_3_8_a_tls_hello_on_a_plain_port_is_answered_in_http() {
+    let gantry = Gantry::shared().await;
+    let mut hello = b"\x16\x03\x01\x00\x8b\x01\x00\x00\x87\x03\x03".to_vec();
+    hello.extend_from_slice(&bytes(133));
+    let answer = exchange(gantry.address(), hello).await.expect("an answer in HTTP");
+    assert!(answer.head.starts_with("HTTP/1.") && answer.status == 400, "{answer:?}");
+}
+
 /// many requests on one connection, errors among them; HTTP/1.1 closes when it is asked to.
 #[tokio::test]
 async fn x_3_8_keep_alive() {
