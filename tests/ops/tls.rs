@@ -83,17 +83,6 @@ async fn first_byte(address: SocketAddr, bytes: &[u8]) -> u8 {
     stream.read_u8().await.expect("an answer")
 }
 
-/// Clients that try TLS first fall back to plain HTTP when the answer to their ClientHello begins with `HTTP/`.
-#[tokio::test]
-async fn a_client_hello_on_a_plain_port_is_answered_in_http() {
-    let app = Gantry::shared().await;
-    let mut stream = TcpStream::connect(app.address()).await.expect("a connection");
-    stream.write_all(&tls12_client_hello()).await.expect("sent");
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer).await.expect("an answer");
-    assert_eq!(&answer, b"HTTP/");
-}
-
 /// A ClientHello that knows nothing newer than TLS 1.2.
 fn tls12_client_hello() -> Vec<u8> {
     let mut extensions = Vec::new();
