@@ -225,3 +225,34 @@ async fn e_8_1_cancel_against_patch() {
     }
     repo.client.get(&location).await.missing("BLOB_UPLOAD_UNKNOWN");
 }
+
+/// E-8.1, T14: what was cancelled does not come back, however many ask for it at that moment.
+#[tokio::test]
+async fn e_8_1_a_cancelled_session_stays_gone() {
+    let repo = repo().await;
+    for round in 0..20 {
+        let location = repo.start_upload().await;
+        // In memory and on disk in turn.
+        repo.client.patch(&location, bytes(if round % 2 == 0 { 1_000 } else { 100_000 })).await.status(202);
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        let asking: Vec<_> = (0..4)
+            .map(|_| {
+                let (client, location) = (repo.client.clone(), location.clone());
+                tokio::spawn(async move {
+                    for _ in 0..20 {
+                        client.get(&location).await.status_in(&[204, 404]);
+                    }
+                })
+            })
+            .collect();
+        repo.client.delete(&location).await.status(204);
+        for _ in 0..5 {
+            repo.client.get(&location).await.missing("BLOB_UPLOAD_UNKNOWN");
+            repo.client.patch(&location, bytes(10)).await.missing("BLOB_UPLOAD_UNKNOWN");
+        }
+        for task in asking {
+            task.await.expect("answers");
+        }
+        repo.client.get(&location).await.missing("BLOB_UPLOAD_UNKNOWN");
+    }
+}

@@ -95,6 +95,13 @@ impl Raw {
         Some(answer)
     }
 
+    /// Reads to the end of the connection.
+    pub(crate) async fn drain(&mut self) {
+        while self.more().await {
+            self.rest.clear();
+        }
+    }
+
     /// Whether the server closes the connection, without sending more.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.rest.is_empty() && !self.more().await

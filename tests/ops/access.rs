@@ -151,3 +151,31 @@ async fn t40_deletes_that_are_switched_off_are_405() {
     repo.client.delete(&repo.manifest(image.digest())).await.status(405).error("UNSUPPORTED");
     repo.client.delete(&repo.manifest("v1")).await.status(202);
 }
+
+/// One address that sends wrong passwords without end fills its own places and nobody else's.
+#[tokio::test]
+async fn wrong_passwords_without_end_are_told_to_wait() {
+    let app = with_alice().set("server.trusted_proxies", "['127.0.0.0/8']").start().await;
+    // Hashes of the tests are cheap; this one costs what real ones do.
+    let slow = format!("slow:{}\n", bcrypt::hash("x", 11).expect("a hash"));
+    std::fs::write(app.dir().join("htpasswd"), slow).expect("written");
+    let good = app.client().basic("slow", "x").with("x-forwarded-for", "192.0.2.1");
+    eventually("the account is there", async || (good.get("/v2/").await.status == 200).then_some(())).await;
+    let attacks: Vec<_> = (0..40)
+        .map(|number| {
+            let client =
+                app.client().basic("slow", &format!("wrong{number}")).with("x-forwarded-for", "192.0.2.66");
+            tokio::spawn(async move { client.get("/v2/").await })
+        })
+        .collect();
+    let mut told_to_wait = 0;
+    for attack in attacks {
+        let answer = attack.await.expect("an answer").status_in(&[401, 429]);
+        if answer.status == 429 {
+            told_to_wait += 1;
+            answer.error("TOOMANYREQUESTS").header("retry-after", "1");
+        }
+    }
+    assert!(told_to_wait > 0, "forty at once are more than an address has places for");
+    good.get("/v2/").await.status(200);
+}

@@ -90,3 +90,30 @@ async fn a_thousand_idle_connections_cost_less_than_32_mib() {
     assert!(cost < 32 * MIB, "{cost} KiB");
     app.client().get("/v2/").await.status(200);
 }
+
+/// A body that comes byte by byte costs what it weighs, and not what its pieces cost one by one.
+#[tokio::test]
+async fn crumbs_of_an_upload_cost_what_they_weigh() {
+    let app = Gantry::options().set("log.access", "false").start().await;
+    let repo = app.client().repo();
+    let before = process_kib(app.pid(), "VmRSS");
+    let mut open = Vec::new();
+    for _ in 0..10 {
+        let location = repo.start_upload().await;
+        let mut stream = TcpStream::connect(app.address()).await.expect("a connection");
+        let head = format!("PATCH {location} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(&b"1\r\nx\r\n".repeat(240_000)).await.expect("sent");
+        open.push((location, stream));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let cost = process_kib(app.pid(), "VmRSS").saturating_sub(before);
+    assert!(cost < 32 * MIB, "{cost} KiB for ten uploads of 240,000 crumbs");
+    for (location, mut stream) in open {
+        stream.write_all(b"0\r\n\r\n").await.expect("sent");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 202");
+        assert_eq!(repo.progress(&location).await, "0-239999");
+    }
+}

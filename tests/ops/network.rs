@@ -235,3 +235,39 @@ async fn the_grace_period_has_an_end() {
     drop(sender);
     assert!(patch.await.expect("a patch").is_err());
 }
+
+/// In HTTP/2 a client that does not read keeps its socket open for pings; it is cut all the same.
+#[tokio::test]
+async fn a_stalled_http_2_stream_is_cut() {
+    let app =
+        Gantry::options().set("limits.body_timeout", "700ms").set("limits.idle_timeout", "1s").start().await;
+    let repo = app.client().repo();
+    let blob = Blob::new(1 << 20);
+    repo.push_blob(&blob).await;
+    let path = repo.blob(&blob.digest);
+    let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).expect("short")];
+    block.extend(path.as_bytes());
+    block.extend(b"\x01\x01x");
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    bytes.extend([0, 0, u8::try_from(block.len()).expect("short"), 1, 5, 0, 0, 0, 1]);
+    bytes.extend(block);
+    let mut connection = Raw::connect(app.address()).await;
+    connection.send(bytes).await;
+    // The window of 64 KiB is taken and never opened again.
+    let started = Instant::now();
+    connection.drain().await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+/// RFC 9112: one Host, and no transfer coding that would be stored instead of undone.
+#[tokio::test]
+async fn requests_that_are_framed_oddly_are_refused() {
+    let address = Gantry::shared().await.address();
+    for head in ["GET /v2/ HTTP/1.1\r\n\r\n", "GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"] {
+        let answer = exchange(address, head).await.expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "UNSUPPORTED"), "{head}");
+    }
+    let coded =
+        "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(exchange(address, coded).await.expect("an answer").status, 501);
+}

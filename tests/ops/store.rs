@@ -106,6 +106,13 @@ async fn t42_lost_bytes_are_5xx_and_a_new_push_heals() {
     repo.push_blob(&blob).await;
     repo.has_blob(&blob).await;
 
+    // A damaged file of the right length is replaced by the next push, from wherever it comes.
+    let mut damaged = blob.bytes.to_vec();
+    damaged[500] ^= 1;
+    std::fs::write(&file, damaged).expect("written");
+    app.client().repo().push_blob(&blob).await;
+    repo.has_blob(&blob).await;
+
     // A file that is too short never passes for the whole blob.
     std::fs::write(&file, &blob.bytes[..50_000]).expect("written");
     let short = repo.client.get(&repo.blob(&blob.digest)).try_send().await;

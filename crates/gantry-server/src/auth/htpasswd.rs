@@ -94,7 +94,7 @@ impl Htpasswd {
         if *seen == Some(stamp) {
             return Ok(());
         }
-        let accounts = parse(&std::fs::read_to_string(&self.path)?, &self.path);
+        let accounts = parse(&String::from_utf8_lossy(&std::fs::read(&self.path)?), &self.path);
         tracing::info!(file = %self.path.display(), accounts = accounts.len(), "read the htpasswd file");
         self.accounts.store(accounts.into());
         self.generation.fetch_add(1, Ordering::AcqRel);

@@ -7,7 +7,9 @@
 mod basic;
 mod htpasswd;
 mod remember;
+mod waiting;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use tokio::sync::Semaphore;
 use basic::Credentials;
 pub use htpasswd::{Htpasswd, HtpasswdError};
 use remember::Remember;
+use waiting::Waiting;
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +45,17 @@ pub enum AuthError {
     /// Wrong name or password, a scheme that is not spoken, or no credentials in the header at all.
     #[error("the credentials are not valid")]
     Refused,
+    /// Too many checks for one address at once.
+    #[error("too many logins from this address at once; try again")]
+    Busy,
 }
 
 /// All sources of identity.
 pub struct Auth {
     htpasswd: Option<Htpasswd>,
     remember: Remember,
-    checks: Semaphore,
+    checks: Arc<Semaphore>,
+    waiting: Waiting,
 }
 
 /// Password checks at once. They are slow on purpose; more would starve the requests beside them.
@@ -63,7 +70,8 @@ impl Auth {
         Ok(Self {
             htpasswd: htpasswd.map(Htpasswd::open).transpose()?,
             remember: Remember::new(),
-            checks: Semaphore::new(CHECKS),
+            checks: Arc::new(Semaphore::new(CHECKS)),
+            waiting: Waiting::default(),
         })
     }
 
@@ -85,7 +93,11 @@ impl Auth {
     ///
     /// # Errors
     /// Credentials that are nobody's: never taken for an anonymous caller, also where anonymous callers may read.
-    pub async fn identify(&self, authorization: Option<&http::HeaderValue>) -> Result<Identity, AuthError> {
+    pub async fn identify(
+        &self,
+        authorization: Option<&http::HeaderValue>,
+        client: IpAddr,
+    ) -> Result<Identity, AuthError> {
         let (Some(htpasswd), Some(header)) = (&self.htpasswd, authorization) else {
             return Ok(Identity::Anonymous);
         };
@@ -94,10 +106,16 @@ impl Auth {
         if self.remember.knows(generation, &credentials) {
             return Ok(Identity::Account(credentials.name.as_str().into()));
         }
+        let _place = self.waiting.enter(client).ok_or(AuthError::Busy)?;
         // The semaphore is never closed; if it were, refusing is the safe answer.
-        let _permit = self.checks.acquire().await.map_err(|_| AuthError::Refused)?;
+        let permit = Arc::clone(&self.checks).acquire_owned().await.map_err(|_| AuthError::Refused)?;
+        if self.remember.knows(generation, &credentials) {
+            return Ok(Identity::Account(credentials.name.as_str().into()));
+        }
         let hash = htpasswd.hash_of(&credentials.name);
         let (credentials, good) = tokio::task::spawn_blocking(move || {
+            // Held by the work and not by the request: a client that hangs up does not make room for another check.
+            let _permit = permit;
             let good = hash.verify(&credentials.password);
             (credentials, good)
         })

@@ -37,6 +37,12 @@ pub(crate) enum ApiError {
     /// A content coding that is not undone.
     #[error("a request body must come without Content-Encoding")]
     ContentEncoded,
+    /// Not one `Host` in HTTP/1.1.
+    #[error("a request needs exactly one Host header")]
+    Host,
+    /// A transfer coding beside `chunked`.
+    #[error("the only transfer coding that is understood is `chunked`")]
+    TransferCoding,
     /// No such address outside of the registry API.
     #[error("there is nothing at this address")]
     NotFound,
@@ -93,6 +99,10 @@ fn answer(error: &ApiError, location: Option<&str>) -> Answer {
             Answer::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message)
                 .header(header::WWW_AUTHENTICATE, value(challenge.to_string()))
         }
+        ApiError::Auth(AuthError::Busy) => {
+            Answer::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message)
+                .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        }
         ApiError::Denied(Denied::Forbidden) => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
         ApiError::Denied(Denied::DeleteDisabled(kind)) => {
             let allow = if *kind == Deletable::Blob { "GET, HEAD" } else { "GET, HEAD, PUT" };
@@ -110,8 +120,16 @@ fn answer(error: &ApiError, location: Option<&str>) -> Answer {
         ApiError::ContentEncoded => {
             Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
         }
+        ApiError::Host => closing(StatusCode::BAD_REQUEST, message),
+        ApiError::TransferCoding => closing(StatusCode::NOT_IMPLEMENTED, message),
         ApiError::NotFound => Answer::new(StatusCode::NOT_FOUND, Code::Unsupported, message),
     }
+}
+
+/// For requests whose end is not certain: nothing behind them is read.
+fn closing(status: StatusCode, message: String) -> Answer {
+    Answer::new(status, ErrorCode::Unsupported, message)
+        .header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 fn request(error: &RequestError, message: String) -> Answer {

@@ -43,15 +43,16 @@ impl Peer {
     }
 }
 
-/// The chain of client addresses that proxies wrote down, first hop first: `Forwarded` (RFC 7239) or `X-Forwarded-For`.
+/// The chain of client addresses that proxies wrote down, first hop first: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
 fn forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let list = |name: &str| -> Vec<String> {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).map(|item| item.trim().to_owned()).collect()
     };
-    let forwarded = list("forwarded");
-    if forwarded.is_empty() {
-        return list("x-forwarded-for").iter().map(|item| address(item)).collect();
+    // Most proxies write X-Forwarded-For and hand a client's own Forwarded through, so the former decides.
+    let forwarded_for = list("x-forwarded-for");
+    if !forwarded_for.is_empty() {
+        return forwarded_for.iter().map(|item| address(item)).collect();
     }
     let parameter = |element: &String| {
         element.split(';').find_map(|pair| {
@@ -59,7 +60,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
             name.eq_ignore_ascii_case("for").then(|| address(value.trim_matches('"'))).flatten()
         })
     };
-    forwarded.iter().map(parameter).collect()
+    list("forwarded").iter().map(parameter).collect()
 }
 
 /// An address with or without brackets and port.

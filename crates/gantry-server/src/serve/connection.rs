@@ -23,7 +23,7 @@ use crate::http::peer::trusts;
 /// The longest request head, in bytes: a thousand ranges or a hundred tags fit (2.3 of the protocol reference).
 const HEAD_MAX: usize = 64 << 10;
 /// The most that is read from an HTTP/1.1 connection at once, in bytes; a request's head must fit.
-const READ_MAX: usize = 256 << 10;
+const READ_MAX: usize = HEAD_MAX;
 /// What a connection says that finds all places taken.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n\
@@ -110,7 +110,9 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(128)
+        // Each stream of a client that does not read holds a piece of a blob and what waits to be sent.
+        .max_concurrent_streams(32)
+        .max_send_buf_size(64 << 10)
         .max_header_list_size(HEAD_MAX as u32)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
@@ -176,6 +178,7 @@ impl Server {
         tokio::pin!(connection);
         let mut stopping = self.stopping.clone();
         let mut closing = false;
+        let mut reader = Reader::default();
         // Until the first request has come the connection is not idle but late.
         let mut deadline = Instant::now() + limits.header_timeout.0;
         loop {
@@ -185,14 +188,57 @@ impl Server {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = tokio::time::sleep_until(deadline), if !closing => match activity.idle_since() {
-                    Some(since) if activity.begun() == 0 || since + limits.idle_timeout.0 <= Instant::now() => {
-                        closing = true;
-                        connection.as_mut().graceful_shutdown();
+                () = tokio::time::sleep_until(deadline) => {
+                    let now = Instant::now();
+                    deadline = now + limits.idle_timeout.0;
+                    match activity.idle_since() {
+                        Some(_) if closing => {}
+                        Some(since) if activity.begun() > 0 && since + limits.idle_timeout.0 > now => {
+                            deadline = since + limits.idle_timeout.0;
+                        }
+                        Some(_) => {
+                            closing = true;
+                            connection.as_mut().graceful_shutdown();
+                        }
+                        None => {
+                            if reader.stands_still(activity.written_while_sending(), now, limits.body_timeout.0) {
+                                return Err("the client stopped reading".into());
+                            }
+                            deadline = deadline.min(now + limits.body_timeout.0 / 2);
+                        }
                     }
-                    Some(since) => deadline = since + limits.idle_timeout.0,
-                    None => deadline = Instant::now() + limits.idle_timeout.0,
-                },
+                }
+            }
+        }
+    }
+}
+
+/// Whether the other end reads what it asked for. In HTTP/2 one that does not still takes pings and the like, so that
+/// the socket alone does not tell.
+#[derive(Default)]
+struct Reader {
+    taken: u64,
+    since: Option<Instant>,
+}
+
+/// Bytes that are no sign of reading.
+const PINGS: u64 = 1024;
+
+impl Reader {
+    /// `written`: bytes taken so far, when there is something to read.
+    fn stands_still(&mut self, written: Option<u64>, now: Instant, timeout: Duration) -> bool {
+        match (written, self.since) {
+            (None, _) => {
+                self.since = None;
+                false
+            }
+            (Some(written), Some(since)) if written < self.taken + PINGS => {
+                now.duration_since(since) >= timeout
+            }
+            (Some(written), _) => {
+                self.taken = written;
+                self.since = Some(now);
+                false
             }
         }
     }

@@ -25,12 +25,14 @@ pub(super) async fn handle(
     let (parts, body) = request.into_parts();
     let id = request_id(app, peer, &parts.headers);
     let path = parts.uri.path();
-    let (endpoint, response) = if path == "/v2" || path.starts_with("/v2/") {
+    let (endpoint, response) = if let Err(error) = framed(&parts) {
+        (None, error::render(&error, &id, None))
+    } else if path == "/v2" || path.starts_with("/v2/") {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
         // Boxed: a connection keeps room for this function's state, also while it is idle.
-        (classify(path), Box::pin(v2::handle(app, &parts, body, &id)).await)
+        (classify(path), Box::pin(v2::handle(app, peer, &parts, body, &id)).await)
     } else {
         (
             None,
@@ -47,6 +49,21 @@ pub(super) async fn handle(
         log(app, peer, &parts, endpoint, &response, &id, elapsed.as_micros());
     }
     response
+}
+
+/// RFC 9112, 3.2 and 6.1: one Host, and no transfer coding but `chunked`, which hyper has undone.
+fn framed(parts: &http::request::Parts) -> Result<(), ApiError> {
+    if parts.version != http::Version::HTTP_11 {
+        return Ok(());
+    }
+    if parts.headers.get_all(header::HOST).iter().count() != 1 {
+        return Err(ApiError::Host);
+    }
+    let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        true => Ok(()),
+        false => Err(ApiError::TransferCoding),
+    }
 }
 
 /// `/healthz` and `/readyz`, which both addresses answer; `None` for other paths.
@@ -78,6 +95,9 @@ fn finish(app: &App, mut response: Response, id: &str, head: bool, busy: Arc<Bus
     if head {
         *response.body_mut() = Body::empty();
         return response;
+    }
+    if response.body().len() > 0 {
+        busy.sends();
     }
     response.map(|body| body.watched(app.metrics.bytes_out.clone(), busy))
 }

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::http::{ApiError, RequestBody, Response, error, reply};
+use crate::http::{ApiError, Peer, RequestBody, Response, error, reply};
 use crate::policy::{self, Caller, Permit};
 
 /// What handlers know of a request beside the [`Request`] itself.
@@ -43,8 +43,14 @@ impl Context<'_> {
 }
 
 /// Answers a request below `/v2/`.
-pub(crate) async fn handle(app: &App, parts: &Parts, body: RequestBody, request_id: &str) -> Response {
-    let mut response = match answer(app, parts, body).await {
+pub(crate) async fn handle(
+    app: &App,
+    peer: Peer,
+    parts: &Parts,
+    body: RequestBody,
+    request_id: &str,
+) -> Response {
+    let mut response = match answer(app, peer, parts, body).await {
         Ok(response) => response,
         Err(failure) => {
             // A failed upload request tells where the session can go on: at the address that was just asked.
@@ -56,8 +62,9 @@ pub(crate) async fn handle(app: &App, parts: &Parts, body: RequestBody, request_
     response
 }
 
-async fn answer(app: &App, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {
-    let identity = match app.auth.identify(parts.headers.get(header::AUTHORIZATION)).await {
+async fn answer(app: &App, peer: Peer, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {
+    let client = peer.client(&parts.headers, app.config.trusted_proxies());
+    let identity = match app.auth.identify(parts.headers.get(header::AUTHORIZATION), client).await {
         Ok(identity) => identity,
         Err(refused) => {
             app.metrics.login(false);

@@ -49,8 +49,10 @@ impl Uploads {
         let idle = Timestamp::now().minus(REST_AFTER);
         self.0.lock_sessions().retain(|_, session| {
             let unused = Arc::strong_count(session) == 1 && session.touched() < idle;
-            // Published bytes have no row that could bring them back: they stay until the row of the blob is written.
-            !(unused && session.data.try_lock().is_ok_and(|data| !matches!(*data, Data::Published { .. })))
+            // Published bytes have no row that could bring them back, and a session that has ended while its row could not
+            // be removed must not come back from it: both stay.
+            let can_rest = |data: &Data| matches!(data, Data::Buffered { .. } | Data::Staged { .. });
+            !(unused && session.data.try_lock().is_ok_and(|data| can_rest(&data)))
         });
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gantry_oci::{Algorithm, ContentRange, Digest, Hasher, RepoName, UploadId};
-use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, Timestamp, UploadRow};
+use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Timestamp, UploadRow};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{ByteSource, Limits, RegistryError, Result};
@@ -233,13 +233,16 @@ impl Inner {
     }
 
     /// The session, from memory or from its row. Of another repository or owner: not there.
-    async fn find(&self, repo: &RepoName, owner: &str, upload: UploadId) -> Result<Arc<Session>> {
+    async fn find(self: &Arc<Self>, repo: &RepoName, owner: &str, upload: UploadId) -> Result<Arc<Session>> {
         let held = self.lock_sessions().get(&upload).cloned();
         let session = match held {
             Some(session) => session,
-            None => self.wake(upload).await?,
+            None => {
+                let inner = Arc::clone(self);
+                in_own_task(async move { inner.wake(upload).await }).await?
+            }
         };
-        if session.repo != *repo || session.owner != owner {
+        if session.repo != *repo || session.owner != owner || session.is_cancelled() {
             return Err(RegistryError::UploadUnknown(upload));
         }
         Ok(session)
@@ -257,8 +260,21 @@ impl Inner {
             return Err(unknown);
         };
         let session = Arc::new(Session::new(upload, row.repo, row.owner, data, row.started));
+        let mut locked = session.data_handle().lock_owned().await;
         // Another request may have been faster: one session, one lock.
-        Ok(Arc::clone(self.lock_sessions().entry(upload).or_insert(session)))
+        let held = Arc::clone(self.lock_sessions().entry(upload).or_insert_with(|| Arc::clone(&session)));
+        if !Arc::ptr_eq(&held, &session) {
+            return Ok(held);
+        }
+        // And another may have ended the session while its bytes were looked at: rows go before their place in the map.
+        match self.meta.upload(&upload).await {
+            Ok(Some(_)) => Ok(session),
+            gone => {
+                *locked = Data::Closed;
+                self.lock_sessions().remove(&upload);
+                Err(gone.map_or_else(RegistryError::from, |_| unknown))
+            }
+        }
     }
 
     /// The bytes that a row speaks of, or `None` when they are not there as it says.
@@ -349,7 +365,7 @@ impl Inner {
         let content = match data {
             Data::Buffered { bytes, .. } => BlobContent::Inline(bytes.clone().freeze()),
             Data::Published { location, .. } => BlobContent::Stored { location: location.clone() },
-            Data::Staged { .. } | Data::Closed => match self.stored_already(&digest, size).await? {
+            Data::Staged { .. } | Data::Closed => match self.stored_already(&digest).await? {
                 Some(content) => content,
                 None => {
                     let location = self.blobs.publish(&session.id, &digest, size).await?;
@@ -369,31 +385,36 @@ impl Inner {
         Ok(())
     }
 
-    /// Where the same bytes are already, when they are really there.
-    async fn stored_already(&self, digest: &Digest, size: u64) -> Result<Option<BlobContent>> {
-        let Some(blob) = self.meta.any_blob(digest).await? else { return Ok(None) };
-        Ok(match &blob.content {
-            BlobContent::Inline(_) => Some(blob.content.clone()),
-            BlobContent::Stored { location } => {
-                let open = self.blobs.open(digest, location.as_deref(), size).await?;
-                open.map(|_| BlobContent::Stored { location: location.clone() })
-            }
-        })
+    /// The same bytes, when their row holds them. Bytes in the blob store are published anew: that costs a rename, and heals
+    /// a file that was lost or damaged.
+    async fn stored_already(&self, digest: &Digest) -> Result<Option<BlobContent>> {
+        let blob = self.meta.any_blob(digest).await?;
+        Ok(blob.map(|blob| blob.content.clone()).filter(|content| matches!(content, BlobContent::Inline(_))))
     }
 
-    /// Ends a session without a blob and frees its bytes.
+    /// Ends a session without a blob: first its bytes go, which makes room also where the disk is too full for a row to
+    /// change, then its row. It stays in the map until both are gone, so that nobody wakes it from its row meanwhile.
     async fn close(&self, session: &Session, data: &mut Data) -> Result<()> {
-        let settled = data.settle().await;
-        if let Err(error) = settled {
+        if let Err(error) = data.settle().await {
             tracing::debug!(upload = %session.id, %error, "the last bytes of a session that is closed were not written");
         }
         let staged = matches!(data, Data::Staged { .. });
         *data = Data::Closed;
-        self.lock_sessions().remove(&session.id);
-        self.meta.delete_upload(&session.id).await?;
+        session.cancel();
         if staged {
             self.blobs.discard(&session.id).await?;
         }
-        Ok(())
+        match self.meta.delete_upload(&session.id).await {
+            Ok(_) => {
+                self.lock_sessions().remove(&session.id);
+                Ok(())
+            }
+            // The row goes later, when it has expired; until then the map knows that the session has ended.
+            Err(error @ (StorageError::Full { .. } | StorageError::ReadOnly { .. })) => {
+                tracing::warn!(upload = %session.id, %error, "the row of a session that has ended could not be removed yet");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

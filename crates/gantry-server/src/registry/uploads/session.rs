@@ -14,6 +14,10 @@ use tokio::sync::{Mutex, Notify};
 
 use super::super::{ByteSource, RegistryError, Result};
 
+/// Pieces below this many bytes are gathered before they are handed on.
+const CRUMB: usize = 4 << 10;
+/// So many bytes of them.
+const CRUMBS: usize = 64 << 10;
 /// Within a long request the session's row is brought up to date every so many bytes.
 const CHECKPOINT: u64 = 64 << 20;
 
@@ -117,6 +121,11 @@ impl Session {
         self.cancelled.wake.notify_waiters();
     }
 
+    /// Whether it was ended without a blob, or is about to be.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.happened.load(Ordering::Acquire)
+    }
+
     pub(super) fn touch(&self) {
         self.touched.store(Timestamp::now().0, Ordering::Relaxed);
     }
@@ -149,6 +158,7 @@ impl Session {
         let before = data.len();
         let mut total = before;
         let mut checkpoint = before + CHECKPOINT;
+        let mut crumbs = BytesMut::new();
         let mut cancelled = std::pin::pin!(self.cancelled.happens());
         loop {
             let piece = tokio::select! {
@@ -164,17 +174,32 @@ impl Session {
             match data {
                 Data::Buffered { bytes, .. } if total <= sink.inline_limit as u64 => {
                     bytes.extend_from_slice(&piece);
+                    continue;
                 }
-                _ => self.append(data, piece, sink).await?,
+                // Kept one by one, crumbs would cost many times their size.
+                _ if piece.len() < CRUMB => crumbs.extend_from_slice(&piece),
+                _ => {
+                    self.append_crumbs(data, &mut crumbs, sink).await?;
+                    self.append(data, piece, sink).await?;
+                }
+            }
+            if crumbs.len() >= CRUMBS {
+                self.append_crumbs(data, &mut crumbs, sink).await?;
             }
             if total >= checkpoint {
                 checkpoint = total + CHECKPOINT;
+                self.append_crumbs(data, &mut crumbs, sink).await?;
                 data.settle().await?;
                 self.publish_offset(data);
                 self.save(data, sink);
             }
         }
+        self.append_crumbs(data, &mut crumbs, sink).await?;
         Ok(total - before)
+    }
+
+    async fn append_crumbs(&self, data: &mut Data, crumbs: &mut BytesMut, sink: &Sink<'_>) -> Result<()> {
+        if crumbs.is_empty() { Ok(()) } else { self.append(data, crumbs.split().freeze(), sink).await }
     }
 
     /// Hands a piece to staged bytes, which begin here with what was in memory.
