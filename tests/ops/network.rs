@@ -239,8 +239,12 @@ async fn the_grace_period_has_an_end() {
 /// In HTTP/2 a client that does not read keeps its socket open for pings; it is cut all the same.
 #[tokio::test]
 async fn a_stalled_http_2_stream_is_cut() {
-    let app =
-        Gantry::options().set("limits.body_timeout", "700ms").set("limits.idle_timeout", "1s").start().await;
+    let app = Gantry::options()
+        .set("limits.header_timeout", "500ms")
+        .set("limits.body_timeout", "700ms")
+        .set("limits.idle_timeout", "1s")
+        .start()
+        .await;
     let repo = app.client().repo();
     let blob = Blob::new(1 << 20);
     repo.push_blob(&blob).await;

@@ -9,6 +9,8 @@ use super::{Data, Result, Uploads};
 
 /// A session that has not moved for this long is kept as a row only.
 const REST_AFTER: Duration = Duration::from_secs(10);
+/// Resting sessions whose bytes are believed without reading them again.
+const REMEMBERED: usize = 100_000;
 /// Rows that are looked at in one round.
 const ROUND: usize = 200;
 
@@ -27,6 +29,7 @@ impl Uploads {
         for row in self.0.meta.expired_uploads(expired, ROUND).await? {
             let held = self.0.lock_sessions().get(&row.id).cloned();
             let Some(session) = held else {
+                self.0.lock_resting().remove(&row.id);
                 self.0.blobs.discard(&row.id).await?;
                 self.0.meta.delete_upload(&row.id).await?;
                 tracing::info!(upload = %row.id, repository = %row.repo, "upload session expired");
@@ -47,12 +50,18 @@ impl Uploads {
     /// Forgets idle sessions that a row can bring back.
     fn rest(&self) {
         let idle = Timestamp::now().minus(REST_AFTER);
-        self.0.lock_sessions().retain(|_, session| {
+        let mut resting = self.0.lock_resting();
+        self.0.lock_sessions().retain(|id, session| {
             let unused = Arc::strong_count(session) == 1 && session.touched() < idle;
             // Published bytes have no row that could bring them back, and a session that has ended while its row could not
             // be removed must not come back from it: both stay.
             let can_rest = |data: &Data| matches!(data, Data::Buffered { .. } | Data::Staged { .. });
-            !(unused && session.data.try_lock().is_ok_and(|data| can_rest(&data)))
+            let rests = unused && session.data.try_lock().is_ok_and(|data| can_rest(&data));
+            // Those that are too many to remember are read again when they wake.
+            if rests && resting.len() < REMEMBERED {
+                resting.insert(*id);
+            }
+            !rests
         });
     }
 

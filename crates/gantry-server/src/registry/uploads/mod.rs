@@ -7,7 +7,7 @@
 mod housekeeping;
 mod session;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,8 +48,9 @@ struct Inner {
     inline_limit: usize,
     size_limit: Option<u64>,
     expiry: Duration,
-    /// When this process began: what it wrote itself since then, it need not read again to believe.
-    began: Timestamp,
+    /// Sessions that rest, and whose bytes this process wrote itself: it need not read them again to believe their row.
+    /// (A clock would not do: after a power cut it may have gone back.)
+    resting: Mutex<HashSet<UploadId>>,
     sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
 }
 
@@ -70,7 +71,7 @@ impl Uploads {
             inline_limit: limits.inline_blob,
             size_limit: limits.upload,
             expiry: limits.upload_expiry,
-            began: Timestamp::now(),
+            resting: Mutex::default(),
             sessions: Mutex::default(),
         }))
     }
@@ -214,6 +215,10 @@ impl Inner {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_resting(&self) -> std::sync::MutexGuard<'_, HashSet<UploadId>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn sink(&self, persistent: bool) -> Sink<'_> {
         Sink {
             blobs: &*self.blobs,
@@ -286,7 +291,8 @@ impl Inner {
             }));
         }
         let saved = Hasher::restore(row.algorithm, &row.hash_state);
-        if let Some(hasher) = saved.clone().filter(|_| row.touched > self.began) {
+        let own = self.lock_resting().remove(&row.id);
+        if let Some(hasher) = saved.clone().filter(|_| own) {
             return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None }));
         }
         let Some(hasher) = self.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
