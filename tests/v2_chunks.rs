@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use crate::harness::repo::with;
 use crate::harness::{Alg, Blob, Call, Repo, bytes, pieces, raw, repo};
 
@@ -165,6 +167,27 @@ async fn e_7_7_content_range_against_content_length() {
     }
     assert_eq!(repo.progress(&location).await, "0-0");
     repo.client.put(&with(&location, "digest", &blob.digest), blob.bytes.clone()).await.status(201);
+}
+
+/// E-7.10: a body in crumbs that breaks off is kept to the last byte.
+#[tokio::test]
+async fn e_7_10_crumbs_before_a_break_are_kept() {
+    let repo = repo().await;
+    let location = repo.start_upload().await;
+    let whole = bytes(40_000);
+    let pieces: Vec<_> = whole.chunks(100).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    let broken = pieces.into_iter().chain([Err(io::Error::other("cut"))]);
+    let patch = repo.client.patch(&location, "").stream(futures_util::stream::iter(broken));
+    assert!(patch.try_send().await.is_err());
+    let mut progress = String::new();
+    for _ in 0..50 {
+        progress = repo.progress(&location).await;
+        if progress == "0-39999" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(progress, "0-39999");
 }
 
 /// E-7.2: other forms of the header are understood.

@@ -161,7 +161,7 @@ async fn wrong_passwords_without_end_are_told_to_wait() {
     std::fs::write(app.dir().join("htpasswd"), slow).expect("written");
     let good = app.client().basic("slow", "x").with("x-forwarded-for", "192.0.2.1");
     eventually("the account is there", async || (good.get("/v2/").await.status == 200).then_some(())).await;
-    let attacks: Vec<_> = (0..40)
+    let attacks: Vec<_> = (0..80)
         .map(|number| {
             let client =
                 app.client().basic("slow", &format!("wrong{number}")).with("x-forwarded-for", "192.0.2.66");
@@ -176,6 +176,6 @@ async fn wrong_passwords_without_end_are_told_to_wait() {
             answer.error("TOOMANYREQUESTS").header("retry-after", "1");
         }
     }
-    assert!(told_to_wait > 0, "forty at once are more than an address has places for");
+    assert!(told_to_wait > 0, "eighty at once are more than an address has places for");
     good.get("/v2/").await.status(200);
 }

@@ -1,7 +1,7 @@
 //! A short memory of good passwords.
 //!
 //! A check costs tens of milliseconds by design, and a pull makes dozens of requests. So a good answer is kept for
-//! a minute under a keyed hash: neither the password nor anything that it could be guessed from is kept.
+//! a minute after its last use under a keyed hash: neither the password nor anything that it could be guessed from is kept.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -32,8 +32,15 @@ impl Remember {
     /// Whether these credentials were good a moment ago, for the same generation of accounts.
     pub(super) fn knows(&self, generation: u64, credentials: &Credentials) -> bool {
         let hash = self.hash(generation, credentials);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&hash).is_some_and(|since| since.elapsed() < KEPT)
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get_mut(&hash).filter(|since| since.elapsed() < KEPT) {
+            // What is used stays known: a busy client is not sent back into the line every minute.
+            Some(since) => {
+                *since = Instant::now();
+                true
+            }
+            None => false,
+        }
     }
 
     /// Keeps credentials that were just found to be good.

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Places for one address. Clients make half a dozen requests at once.
-const PLACES: usize = 16;
+/// Places for one address. Clients make a dozen requests at once, and share addresses.
+const PLACES: usize = 32;
 
 /// The line.
 #[derive(Default)]

@@ -190,11 +190,15 @@ impl Uploads {
     pub async fn cancel(&self, repo: &RepoName, owner: &str, upload: UploadId) -> Result<()> {
         let session = self.0.find(repo, owner, upload).await?;
         session.cancel();
-        let mut data = session.data.lock().await;
-        if matches!(*data, Data::Closed) {
-            return Err(RegistryError::UploadUnknown(upload));
-        }
-        self.0.close(&session, &mut data).await
+        let inner = Arc::clone(&self.0);
+        in_own_task(async move {
+            let mut data = session.data_handle().lock_owned().await;
+            if matches!(*data, Data::Closed) {
+                return Err(RegistryError::UploadUnknown(upload));
+            }
+            inner.close(&session, &mut data).await
+        })
+        .await
     }
 }
 

@@ -146,19 +146,29 @@ impl Session {
         body: &mut ByteSource,
         sink: &Sink<'_>,
     ) -> Result<u64> {
-        let received = self.pump(data, body, sink).await;
+        let mut crumbs = BytesMut::new();
+        let received = self.pump(data, &mut crumbs, body, sink).await;
+        // What came before the body broke off is kept to the last byte. (After a failure to store there are no crumbs.)
+        let kept = self.append_crumbs(data, &mut crumbs, sink).await;
         let settled = data.settle().await;
         self.publish_offset(data);
         let received = received?;
+        kept?;
         settled?;
         Ok(received)
     }
 
-    async fn pump(&self, data: &mut Data, body: &mut ByteSource, sink: &Sink<'_>) -> Result<u64> {
+    /// `crumbs`: small pieces that have come and are not yet handed on.
+    async fn pump(
+        &self,
+        data: &mut Data,
+        crumbs: &mut BytesMut,
+        body: &mut ByteSource,
+        sink: &Sink<'_>,
+    ) -> Result<u64> {
         let before = data.len();
         let mut total = before;
         let mut checkpoint = before + CHECKPOINT;
-        let mut crumbs = BytesMut::new();
         let mut cancelled = std::pin::pin!(self.cancelled.happens());
         loop {
             let piece = tokio::select! {
@@ -179,22 +189,21 @@ impl Session {
                 // Kept one by one, crumbs would cost many times their size.
                 _ if piece.len() < CRUMB => crumbs.extend_from_slice(&piece),
                 _ => {
-                    self.append_crumbs(data, &mut crumbs, sink).await?;
+                    self.append_crumbs(data, crumbs, sink).await?;
                     self.append(data, piece, sink).await?;
                 }
             }
             if crumbs.len() >= CRUMBS {
-                self.append_crumbs(data, &mut crumbs, sink).await?;
+                self.append_crumbs(data, crumbs, sink).await?;
             }
             if total >= checkpoint {
                 checkpoint = total + CHECKPOINT;
-                self.append_crumbs(data, &mut crumbs, sink).await?;
+                self.append_crumbs(data, crumbs, sink).await?;
                 data.settle().await?;
                 self.publish_offset(data);
                 self.save(data, sink);
             }
         }
-        self.append_crumbs(data, &mut crumbs, sink).await?;
         Ok(total - before)
     }
 
