@@ -1,6 +1,6 @@
 //! The data directory: one owner, no empty mount points, no damaged databases; an existing volume stays what it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::harness::server::run;
 use crate::harness::{Blob, Gantry, image};
@@ -67,6 +67,12 @@ async fn a_corrupt_database_is_told_with_what_to_do() {
     app.client().get("/v2/").await.status(200);
 }
 
+/// Where the Distribution registry would have a blob.
+fn file_of(app: &Gantry, blob: &Blob) -> PathBuf {
+    let hex = blob.digest.strip_prefix("sha256:").expect("a digest");
+    app.data().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+}
+
 /// Blobs lie where the Distribution registry would have them.
 #[tokio::test]
 async fn blobs_lie_in_the_layout_of_distribution() {
@@ -74,8 +80,7 @@ async fn blobs_lie_in_the_layout_of_distribution() {
     let repo = app.client().repo();
     let blob = Blob::new(100_000);
     repo.push_blob(&blob).await;
-    let hex = blob.digest.strip_prefix("sha256:").expect("a digest");
-    let file = app.data().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]));
+    let file = file_of(&app, &blob);
     assert_eq!(std::fs::read(file).expect("the file"), blob.bytes);
 }
 
@@ -99,8 +104,7 @@ async fn t42_lost_bytes_are_5xx_and_a_new_push_heals() {
     let repo = app.client().repo();
     let blob = Blob::new(100_000);
     repo.push_blob(&blob).await;
-    let hex = blob.digest.strip_prefix("sha256:").expect("a digest");
-    let file = app.data().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]));
+    let file = file_of(&app, &blob);
     std::fs::remove_file(&file).expect("removed");
     repo.client.get(&repo.blob(&blob.digest)).await.status(500);
     repo.push_blob(&blob).await;
