@@ -2,7 +2,7 @@
 //!
 //! Tests are named after the items of the protocol reference in `docs/` that they hold; where one story holds several,
 //! its comment names them. `v2_*` is the registry API file by file of the reference, `http` and `concurrency` what lies
-//! beneath and across it, `ops` what an operator relies on, `tidy` how the code is laid out. See [`harness`] for
+//! beneath and across it, `ops` what an operator relies on, `sweep` how garbage goes, `tidy` how the code is laid out. See [`harness`] for
 //! how a test starts a server and what an actor can do.
 
 #![expect(
@@ -18,6 +18,7 @@ mod concurrency;
 mod docs;
 mod http;
 mod ops;
+mod sweep;
 mod tidy;
 mod v2_blobs;
 mod v2_catalog;

@@ -13,7 +13,7 @@ mod watch;
 use std::time::{Duration, Instant};
 
 /// Waits until something holds that a server does by and by.
-async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
         if let Some(value) = check().await {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gantry_storage::{MetaStats, OpenError, Space, Store, StoreConfig};
+use gantry_storage::{MetaStats, OpenError, Space, Store, StoreConfig, Terms};
+
+use tokio::sync::mpsc::Sender;
 
 use crate::auth::{Auth, HtpasswdError};
 use crate::config::Config;
-use crate::observe::{Metrics, StoreReadings};
+use crate::observe::{self, Metrics, StoreReadings};
 use crate::policy::Rules;
-use crate::registry::{Limits, Registry};
+use crate::registry::{Limits, Registry, SweepItem, SweepReport};
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,38 @@ pub enum AppError {
     /// The accounts do not open.
     #[error(transparent)]
     Accounts(#[from] HtpasswdError),
+}
+
+/// Opens the store and the registry on it, without a server around them.
+///
+/// # Errors
+/// The store does not open: the message says what to do about it.
+pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenError> {
+    let settings = &config.settings;
+    let limits = Limits {
+        manifest: settings.limits.manifest.0,
+        upload: settings.limits.upload.0,
+        inline_blob: usize::try_from(settings.limits.inline_blob.0).unwrap_or(usize::MAX),
+        tags_page: settings.limits.tags_page,
+        catalog_page: settings.limits.catalog_page,
+        referrers_page: settings.limits.referrers_page,
+        manifest_types: settings.registry.manifest_types.clone(),
+        sparse_index: settings.registry.sparse_index,
+        sparse_image: settings.registry.sparse_image,
+        upload_expiry: settings.sweep.upload_expiry.0,
+        promises: Terms { grace: settings.sweep.grace.0 },
+        untagged: settings.sweep.untagged.0.map(|grace| Terms { grace }),
+    };
+    let store = Store::open(StoreConfig {
+        data_dir: config.data_dir.clone(),
+        sqlite_path: settings.metadata.sqlite.path.clone(),
+        blob_path: settings.storage.default.local.path.clone(),
+        inline_limit: limits.inline_blob,
+        cache_bytes: settings.limits.cache.0,
+    })
+    .await?;
+    let registry = Registry::new(&store, limits);
+    Ok((store, registry))
 }
 
 /// One server.
@@ -42,35 +76,15 @@ impl App {
     /// The first part that does not open, with what to do about it.
     pub async fn open(config: Config) -> Result<Self, AppError> {
         let auth = Auth::open(config.settings.auth.htpasswd.file.clone())?;
-        let settings = &config.settings;
-        let limits = Limits {
-            manifest: settings.limits.manifest.0,
-            upload: settings.limits.upload.0,
-            inline_blob: usize::try_from(settings.limits.inline_blob.0).unwrap_or(usize::MAX),
-            tags_page: settings.limits.tags_page,
-            catalog_page: settings.limits.catalog_page,
-            referrers_page: settings.limits.referrers_page,
-            manifest_types: settings.registry.manifest_types.clone(),
-            sparse_index: settings.registry.sparse_index,
-            sparse_image: settings.registry.sparse_image,
-            upload_expiry: settings.sweep.upload_expiry.0,
-        };
-        let store = Store::open(StoreConfig {
-            data_dir: config.data_dir.clone(),
-            sqlite_path: settings.metadata.sqlite.path.clone(),
-            blob_path: settings.storage.default.local.path.clone(),
-            inline_limit: limits.inline_blob,
-            cache_bytes: settings.limits.cache.0,
-        })
-        .await?;
-        let registry = Arc::new(Registry::new(&store, limits));
+        let (store, registry) = open_registry(&config).await?;
+        let registry = Arc::new(registry);
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
         let rules = Rules {
             anonymous: config.anonymous,
             accounts: auth.has_accounts(),
-            delete: settings.registry.delete.clone(),
+            delete: config.settings.registry.delete.clone(),
         };
         Ok(Self {
             registry,
@@ -107,6 +121,34 @@ impl App {
         Ok(space.map(|space| space.free))
     }
 
+    /// A sweep, counted: see [`Registry::sweep`].
+    pub(crate) async fn sweep(
+        &self,
+        dry_run: bool,
+        tell: Option<&Sender<SweepItem>>,
+    ) -> crate::registry::Result<SweepReport> {
+        let result = self.registry.sweep(dry_run, tell).await;
+        if !dry_run {
+            self.metrics.swept(result.as_ref().ok().map(reading).as_ref());
+        }
+        if let Ok(report) = &result
+            && !dry_run
+        {
+            let SweepReport { manifests, referrers, links, blobs, bytes, files, milliseconds, .. } = report;
+            let removed = manifests + referrers + links + files > 0;
+            let text = format!(
+                "swept {manifests} untagged manifests, {referrers} referrers, {links} unnamed blobs out of repositories; \
+                 {blobs} blobs and {bytes} bytes are free, {files} files removed, in {milliseconds} ms"
+            );
+            if removed {
+                tracing::info!(target: "sweep", "{text}");
+            } else {
+                tracing::debug!(target: "sweep", "{text}");
+            }
+        }
+        result
+    }
+
     /// Asks the file system how much space is left, for the next scrape.
     pub(crate) async fn measure_space(&self) {
         match self.registry.blob_store().space().await {
@@ -122,6 +164,21 @@ impl App {
     /// Writes what is still in memory and lets go of the data directory.
     pub async fn close(self) {
         self.store.close().await;
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of one sweep")]
+fn reading(report: &SweepReport) -> observe::Sweep {
+    observe::Sweep {
+        removed: [
+            ("manifest", report.manifests),
+            ("referrer", report.referrers),
+            ("link", report.links),
+            ("blob", report.blobs),
+            ("file", report.files),
+        ],
+        bytes: report.bytes,
+        seconds: report.milliseconds as f64 / 1e3,
     }
 }
 

@@ -1,8 +1,9 @@
-//! The wall clock, read in this one place.
+//! The wall clock, read in this one place, and the store's own time.
 //!
 //! Times are for display and expiry only. Nothing is ordered by them: order comes from row numbers, because clocks jump.
+//! What expires (promises to clients, upload sessions) goes by [`StoreClock`], which does not.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment: microseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +28,31 @@ impl Timestamp {
     #[must_use]
     pub fn as_unix_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
+    }
+}
+
+/// The store's own time: goes on while the store is open, stands still while it is not, and never jumps.
+///
+/// It begins as the wall clock's time of the first start, and is saved with the rows. So a wall clock that is set a day
+/// forward, between two runs too, ends no promise early; a night during which the server is off prolongs them.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreClock {
+    base: Timestamp,
+    since: Instant,
+}
+
+impl StoreClock {
+    /// Goes on from what was saved; without that, from the wall clock.
+    #[must_use]
+    pub fn resume(saved: Option<Timestamp>) -> StoreClock {
+        StoreClock { base: saved.unwrap_or_else(Timestamp::now), since: Instant::now() }
+    }
+
+    /// The moment of the call.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.since.elapsed().as_micros()).unwrap_or(i64::MAX);
+        Timestamp(self.base.0.saturating_add(passed))
     }
 }
 

@@ -15,14 +15,16 @@ pub mod blobs;
 pub mod clock;
 pub mod error;
 mod health;
+pub mod lease;
 pub mod meta;
 pub mod store;
 
 pub use blobs::{BlobHandle, BlobStore, BlobStream, Space, StagedBlob, StagedInfo};
-pub use clock::Timestamp;
+pub use clock::{StoreClock, Timestamp};
 pub use error::{Result, StorageError};
+pub use lease::{Reason, Terms, Verdict};
 pub use meta::{
-    BlobContent, MetaStats, MetaStore, NewBlob, NewManifest, PutManifest, Referrer, StoredBlob,
-    StoredManifest, UploadRow,
+    BlobContent, Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob,
+    NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
 };
 pub use store::{OpenError, Store, StoreConfig};

@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check, show or explain the configuration
     Config(ConfigArgs),
+    /// Free what nothing names any more, now; on a running server too
+    Sweep(SweepArgs),
     /// Ask a running registry whether it is well (exit code 0 or 1)
     Healthcheck(HealthcheckArgs),
 }
@@ -63,6 +65,21 @@ impl SettingsArgs {
     pub(crate) fn load(&self) -> Result<Config, ConfigError> {
         Config::new(self.settings()?, self.data.clone())
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SweepArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Change nothing; say what would go, and why
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Also list what was looked at and stays
+    #[arg(long)]
+    pub(crate) kept: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

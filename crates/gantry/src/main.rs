@@ -4,6 +4,7 @@ mod args;
 mod config;
 mod healthcheck;
 mod serve;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Config(args) => config::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
     match result {

@@ -18,7 +18,7 @@ pub use load::{ConfigError, Sources, environment, load};
 pub use settings::{
     Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
 };
-pub use value::{ByteSize, Limit, OptionalAddress, Span};
+pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -124,6 +124,7 @@ impl Config {
                 return Err(wrong(key, "is too short: expected at least 100ms"));
             }
         }
+        check_sweep(&settings.sweep)?;
         Ok(Self { settings, data_dir, anonymous, tls, base_path })
     }
 
@@ -141,6 +142,30 @@ impl Config {
     pub fn has_accounts(&self) -> bool {
         self.settings.auth.htpasswd.file.is_some()
     }
+}
+
+/// A promise must outlive what relies on it.
+fn check_sweep(sweep: &settings::Sweep) -> Result<(), ConfigError> {
+    if sweep.grace < sweep.upload_expiry {
+        let (grace, expiry) = (sweep.grace, sweep.upload_expiry);
+        return Err(wrong(
+            "sweep.grace",
+            &format!(
+                "is {grace}, shorter than sweep.upload_expiry ({expiry}): an upload may pause that long, and the blobs that \
+                 were pushed before it must still be there for its manifest"
+            ),
+        ));
+    }
+    if sweep.interval.0.is_some_and(|interval| interval < Duration::from_millis(10)) {
+        return Err(wrong("sweep.interval", "is too short: expected at least 10ms, or \"off\""));
+    }
+    if sweep.untagged.0.is_some_and(|untagged| untagged < sweep.grace.0) {
+        return Err(wrong(
+            "sweep.untagged",
+            "is shorter than sweep.grace: an index may be pushed that long after its manifests",
+        ));
+    }
+    Ok(())
 }
 
 fn wrong(key: &'static str, what: &str) -> ConfigError {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::value::{Address, ByteSize, Limit, OptionalAddress, Span};
+use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
 
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* $(,)? }) => {
@@ -283,6 +283,12 @@ table! {
 table! {
     /// `[sweep]`: what goes by itself.
     Sweep {
+        /// How often what nothing names is removed; `off`: only by `gantry sweep`.
+        interval: OptionalSpan = OptionalSpan(Some(std::time::Duration::from_secs(3600))),
+        /// How long a client may rely on having been told that a blob or manifest is there.
+        grace: Span = Span(std::time::Duration::from_secs(24 * 3600)),
+        /// How long manifests stay that neither a tag nor an index names; `off`: for good.
+        untagged: OptionalSpan = OptionalSpan(None),
         /// How long an upload session without activity is kept.
         upload_expiry: Span = Span(std::time::Duration::from_secs(24 * 3600)),
     }

@@ -29,6 +29,7 @@ one_key!(
     ByteSize,
     Limit,
     OptionalAddress,
+    OptionalSpan,
     Span,
     TlsVersion,
     LogFormat,

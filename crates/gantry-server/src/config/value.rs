@@ -121,6 +121,32 @@ impl fmt::Display for Span {
     }
 }
 
+/// A length of time, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionalSpan(pub Option<Duration>);
+
+impl FromStr for OptionalSpan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(OptionalSpan(None));
+        }
+        text.parse::<Span>()
+            .map(|span| OptionalSpan(Some(span.0)))
+            .map_err(|wrong| format!("{wrong}, or \"off\""))
+    }
+}
+
+impl fmt::Display for OptionalSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(span) => Span(span).fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
 /// An address to listen on, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OptionalAddress(pub Option<SocketAddr>);
@@ -182,7 +208,7 @@ macro_rules! written_as_text {
         }
     )*};
 }
-written_as_text!(ByteSize, Limit, Span, OptionalAddress, Address);
+written_as_text!(ByteSize, Limit, Span, OptionalSpan, OptionalAddress, Address);
 
 struct TextVisitor;
 

@@ -41,6 +41,11 @@ struct ResultLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GroupLabels {
     operations: String,
 }
@@ -58,6 +63,17 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
+/// What a sweep did.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    /// Things removed, by kind.
+    pub removed: [(&'static str, u64); 5],
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
 /// All metrics of one server.
 pub struct Metrics {
     registry: Registry,
@@ -68,6 +84,10 @@ pub struct Metrics {
     /// Bytes of answer bodies.
     pub bytes_out: Counter,
     logins: Family<ResultLabels, Counter>,
+    sweeps: Family<ResultLabels, Counter>,
+    swept: Family<KindLabels, Counter>,
+    swept_bytes: Counter,
+    sweep_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
     /// Connections open now.
     pub connections: Gauge,
     /// Connections that were refused because too many were open.
@@ -118,6 +138,24 @@ impl Metrics {
         );
         let logins = Family::default();
         registry.register("auth_logins", "Credentials checked, by result", logins.clone());
+        let sweeps = Family::default();
+        registry.register("sweep_runs", "Sweeps, by result", sweeps.clone());
+        let swept = Family::default();
+        registry.register("sweep_removed", "What sweeps removed, by kind", swept.clone());
+        let swept_bytes = Counter::default();
+        registry.register_with_unit(
+            "sweep_freed",
+            "Bytes of blobs and manifests that sweeps removed",
+            Unit::Bytes,
+            swept_bytes.clone(),
+        );
+        let sweep_seconds = Gauge::default();
+        registry.register_with_unit(
+            "sweep_duration",
+            "How long the last sweep took",
+            Unit::Seconds,
+            sweep_seconds.clone(),
+        );
         let connections = Gauge::default();
         registry.register("http_connections", "Connections open now", connections.clone());
         let connections_refused = Counter::default();
@@ -134,6 +172,10 @@ impl Metrics {
             requests,
             latency,
             logins,
+            sweeps,
+            swept,
+            swept_bytes,
+            sweep_seconds,
             connections,
             connections_refused,
         }
@@ -156,6 +198,18 @@ impl Metrics {
     pub fn login(&self, accepted: bool) {
         let result = if accepted { "accepted" } else { "refused" };
         self.logins.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts a sweep; `None`: it failed.
+    pub fn swept(&self, sweep: Option<&Sweep>) {
+        let result = if sweep.is_some() { "done" } else { "failed" };
+        self.sweeps.get_or_create(&ResultLabels { result }).inc();
+        let Some(sweep) = sweep else { return };
+        for (kind, count) in sweep.removed {
+            self.swept.get_or_create(&KindLabels { kind }).inc_by(count);
+        }
+        self.swept_bytes.inc_by(sweep.bytes);
+        self.sweep_seconds.set(sweep.seconds);
     }
 
     /// The text that Prometheus reads (OpenMetrics).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gantry_oci::{Digest, RepoName};
-use gantry_storage::{BlobContent, BlobHandle, BlobStream, StoredBlob};
+use gantry_storage::{BlobContent, BlobHandle, BlobStream, StorageError, StoredBlob};
 
 use super::{Registry, RegistryError, Result};
 
@@ -41,9 +41,28 @@ impl Registry {
     /// # Errors
     /// Neither repository nor blob, or the store failed.
     pub async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Blob> {
-        match self.meta.blob(repo, digest).await? {
+        match self.promised_blob(repo, digest).await? {
             Some(blob) => Ok(blob),
             None => Err(self.missing(repo, blob_unknown(repo, digest)).await),
+        }
+    }
+
+    /// A blob that a client is about to be told of, and will rely on: the sweep leaves it alone for the grace period.
+    async fn promised_blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Blob>> {
+        let Some(blob) = self.meta.blob(repo, digest).await? else { return Ok(None) };
+        if !self.limits.promises.must_renew(blob.unreferenced_since, self.meta.now()) {
+            return Ok(Some(blob));
+        }
+        self.renewed(self.meta.renew_blob(repo, digest).await, blob)
+    }
+
+    /// What to tell after a promise was renewed. Where nothing can be written, nothing can be swept or pushed either, and
+    /// reading goes on.
+    pub(super) fn renewed<T>(&self, renewed: Result<bool, StorageError>, thing: T) -> Result<Option<T>> {
+        match renewed {
+            Ok(there) => Ok(there.then_some(thing)),
+            Err(StorageError::ReadOnly { .. } | StorageError::Full { .. }) => Ok(Some(thing)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -51,13 +70,18 @@ impl Registry {
     ///
     /// # Errors
     /// The store failed, or lost the bytes.
-    pub async fn open_blob(&self, blob: &Blob) -> Result<BlobBytes> {
-        match &blob.content {
-            BlobContent::Inline(bytes) => Ok(BlobBytes::Inline(bytes.clone())),
-            BlobContent::Stored { location } => {
-                let handle = self.blobs.open(&blob.digest, location.as_deref(), blob.size).await?;
-                handle.map(BlobBytes::Stored).ok_or(RegistryError::BytesMissing(blob.digest))
-            }
+    pub async fn open_blob(&self, repo: &RepoName, blob: &Blob) -> Result<BlobBytes> {
+        let location = match &blob.content {
+            BlobContent::Inline(bytes) => return Ok(BlobBytes::Inline(bytes.clone())),
+            BlobContent::Stored { location } => location.as_deref(),
+        };
+        if let Some(handle) = self.blobs.open(&blob.digest, location, blob.size).await? {
+            return Ok(BlobBytes::Stored(handle));
+        }
+        // Deleted and swept since its record was read?
+        match self.meta.blob(repo, &blob.digest).await? {
+            Some(_) => Err(RegistryError::BytesMissing(blob.digest)),
+            None => Err(blob_unknown(repo, &blob.digest)),
         }
     }
 
@@ -86,7 +110,7 @@ impl Registry {
         from: Option<&RepoName>,
         may_pull: impl Fn(&RepoName) -> bool,
     ) -> Result<bool> {
-        if self.meta.blob(repo, digest).await?.is_some() {
+        if self.promised_blob(repo, digest).await?.is_some() {
             return Ok(true);
         }
         let candidates = match from {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use gantry_oci::{Digest, Manifest, ManifestKind, ManifestRules, Reference, RepoName, Tag};
-use gantry_storage::{NewManifest, PutManifest, StoredManifest};
+use gantry_storage::{NewManifest, PutManifest, StoredManifest, Terms};
 
 use super::{ByteSource, Registry, RegistryError, Result};
 
@@ -24,10 +24,24 @@ impl Registry {
     /// # Errors
     /// Neither repository nor manifest, or the store failed.
     pub async fn manifest(&self, repo: &RepoName, reference: &Reference) -> Result<Arc<StoredManifest>> {
-        match self.meta.manifest(repo, reference).await? {
+        match self.promised_manifest(repo, reference).await? {
             Some(manifest) => Ok(manifest),
             None => Err(self.missing(repo, manifest_unknown(repo, reference)).await),
         }
+    }
+
+    /// A manifest that a client is about to be told of, and may name in an index: see `promised_blob`.
+    async fn promised_manifest(
+        &self,
+        repo: &RepoName,
+        reference: &Reference,
+    ) -> Result<Option<Arc<StoredManifest>>> {
+        let Some(manifest) = self.meta.manifest(repo, reference).await? else { return Ok(None) };
+        let due = |terms: Terms| terms.must_renew(manifest.idle_since, self.meta.now());
+        if !self.limits.untagged.is_some_and(due) {
+            return Ok(Some(manifest));
+        }
+        self.renewed(self.meta.renew_manifest(repo, &manifest.digest).await, manifest)
     }
 
     /// Stores a manifest under its digest and tags (end-7). When this returns, all of it survives a power cut.

@@ -7,19 +7,24 @@
 mod blobs;
 mod error;
 mod lists;
+mod locks;
 mod manifests;
+mod sweep;
 mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_oci::RepoName;
-use gantry_storage::{BlobStore, MetaStore, Store};
+use gantry_storage::{BlobStore, MetaStore, Store, Terms};
+
+use locks::DigestLocks;
 
 pub use blobs::{Blob, BlobBytes};
 pub use error::{BodyError, RegistryError, Result};
 pub use lists::Listing;
 pub use manifests::ManifestPut;
+pub use sweep::{Fate, SweepItem, SweepReport, Swept};
 pub use uploads::{Piece, Progress, Started, Uploads};
 
 /// A request body, or any other bytes that come bit by bit.
@@ -49,6 +54,10 @@ pub struct Limits {
     pub sparse_image: bool,
     /// How long an upload session without activity lives.
     pub upload_expiry: Duration,
+    /// How long a client that was told that something is there may rely on it.
+    pub promises: Terms,
+    /// How long manifests stay that neither a tag nor an index names; `None`: for good.
+    pub untagged: Option<Terms>,
 }
 
 /// All repositories of one store.
@@ -57,13 +66,18 @@ pub struct Registry {
     blobs: Arc<dyn BlobStore>,
     limits: Limits,
     uploads: Uploads,
+    locks: Arc<DigestLocks>,
+    /// One sweep at a time.
+    sweeping: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
     /// A registry on an open store.
     pub fn new(store: &Store, limits: Limits) -> Self {
-        let uploads = Uploads::new(Arc::clone(&store.meta), Arc::clone(&store.blobs), &limits);
-        Self { meta: Arc::clone(&store.meta), blobs: Arc::clone(&store.blobs), limits, uploads }
+        let locks = Arc::new(DigestLocks::default());
+        let (meta, blobs) = (Arc::clone(&store.meta), Arc::clone(&store.blobs));
+        let uploads = Uploads::new(Arc::clone(&meta), Arc::clone(&blobs), Arc::clone(&locks), &limits);
+        Self { meta, blobs, limits, uploads, locks, sweeping: tokio::sync::Mutex::default() }
     }
 
     /// The upload sessions.

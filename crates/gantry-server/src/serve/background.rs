@@ -14,6 +14,8 @@ const FILES: Duration = Duration::from_secs(5);
 const SPACE: Duration = Duration::from_secs(15);
 /// How often bytes that no upload session knows are looked for.
 const ORPHANS: Duration = Duration::from_secs(3600);
+/// How soon after the start the first sweep begins at the latest.
+const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
 /// Starts the tasks; they end when the set is shut down.
 pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
@@ -51,6 +53,19 @@ pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
             tokio::time::sleep(ORPHANS).await;
         }
     });
+    if let Some(interval) = app.config.settings.sweep.interval.0 {
+        let this = Arc::clone(app);
+        tasks.spawn(async move {
+            // Also a server that is restarted often sweeps.
+            tokio::time::sleep(interval.min(FIRST_SWEEP)).await;
+            loop {
+                if let Err(error) = this.sweep(false, None).await {
+                    tracing::warn!(%error, "the sweep failed; it is tried again");
+                }
+                tokio::time::sleep(interval).await;
+            }
+        });
+    }
     tasks
 }
 

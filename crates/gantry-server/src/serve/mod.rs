@@ -3,6 +3,7 @@
 mod activity;
 mod background;
 mod connection;
+pub mod control;
 mod greeting;
 mod handler;
 mod io;
@@ -73,6 +74,12 @@ pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), 
     let mut tasks = background::spawn(&app, tls.clone());
     if let Some(operator) = operator {
         tasks.spawn(operator::serve(Arc::clone(&app), operator));
+    }
+    match control::Control::bind(&app.config.data_dir) {
+        Ok(control) => {
+            tasks.spawn(control.serve(Arc::clone(&app)));
+        }
+        Err(error) => tracing::warn!(%error, "no control socket: `gantry sweep` cannot talk to this server"),
     }
     let accepting = tokio::spawn(connection::accept(Arc::clone(&app), registry, tls.clone(), stopping));
     greet(&greeting);

@@ -28,9 +28,11 @@ pub(super) async fn get(cx: &Context<'_>, name: &RepoName, digest: &Digest) -> R
             _ => RangeOutcome::Full,
         };
         match range {
-            RangeOutcome::Full => whole(Body::blob(&cx.app.registry.open_blob(&blob).await?, 0..size), size),
-            RangeOutcome::One(range) => one(&cx.app.registry.open_blob(&blob).await?, range, size),
-            RangeOutcome::Many(ranges) => many(cx.app.registry.open_blob(&blob).await?, &ranges, size),
+            RangeOutcome::Full => {
+                whole(Body::blob(&cx.app.registry.open_blob(name, &blob).await?, 0..size), size)
+            }
+            RangeOutcome::One(range) => one(&cx.app.registry.open_blob(name, &blob).await?, range, size),
+            RangeOutcome::Many(ranges) => many(cx.app.registry.open_blob(name, &blob).await?, &ranges, size),
             RangeOutcome::Unsatisfiable => return Err(ApiError::RangeNotSatisfiable { size }),
             // clients ask for fewer ranges after a 400, and give up after a 416.
             RangeOutcome::TooMany => return Err(ApiError::TooManyRanges),

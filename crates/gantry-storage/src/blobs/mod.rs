@@ -58,6 +58,13 @@ pub trait BlobStore: Send + Sync + 'static {
         size: u64,
     ) -> Result<Option<Arc<dyn BlobHandle>>>;
 
+    /// Removes a blob's bytes, whose row must be gone for good. Open handles go on reading. False: there were none. After a power
+    /// cut they may be there again, unless [`BlobStore::settle_removed`] was called.
+    async fn remove(&self, digest: &Digest, location: Option<&str>) -> Result<bool>;
+
+    /// Makes removals durable.
+    async fn settle_removed(&self, digests: Vec<Digest>) -> Result<()>;
+
     /// Everything that is staged, for clearing up what a crash left. What is not named like an upload is skipped.
     async fn staged(&self) -> Result<Vec<StagedInfo>>;
 

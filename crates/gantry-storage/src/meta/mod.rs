@@ -9,6 +9,7 @@
 pub mod sqlite;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
-use crate::clock::Timestamp;
+pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
+use crate::clock::{StoreClock, Timestamp};
 use crate::error::Result;
 
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
@@ -89,6 +91,62 @@ pub trait MetaStore: Send + Sync + 'static {
     /// Sessions that nobody touched since `touched_before`, the oldest first, at most `limit`.
     async fn expired_uploads(&self, touched_before: Timestamp, limit: usize) -> Result<Vec<UploadRow>>;
 
+    /// The store's own time, by which promises and upload sessions expire.
+    fn clock(&self) -> StoreClock;
+
+    /// What it says now.
+    fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    /// Renews the date of a blob's link, if it has one, before a client is told that the blob is there. False: there is no
+    /// such link any more.
+    async fn renew_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+
+    /// The same for a manifest that neither a tag nor an index names.
+    async fn renew_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+
+    /// What may go, the oldest date first: at most `limit`, strictly after `after`, dated `cutoff` or earlier.
+    async fn candidates(
+        &self,
+        kind: CandidateKind,
+        cutoff: Timestamp,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>>;
+
+    /// Decides about candidates and removes what may go, in one transaction: [`crate::lease`] decides, on facts that are
+    /// read inside of it. With `dry_run` nothing is changed.
+    async fn sweep(&self, sweep: Sweep) -> Result<Vec<Swept>>;
+
+    /// Manifests that were deleted while others referred to them, the longest ago first.
+    async fn deleted_subjects(
+        &self,
+        cutoff: Timestamp,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<DeletedSubject>>;
+
+    /// Referrers of a deleted subject as candidates, strictly after the number `after`, at most `limit`.
+    async fn orphaned_referrers(
+        &self,
+        subject: &DeletedSubject,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Candidate>>;
+
+    /// The referrers of this subject have been dealt with. Changes nothing if it was deleted once more meanwhile.
+    async fn forget_subject(&self, subject: &DeletedSubject) -> Result<()>;
+
+    /// Bytes in the blob store whose row is gone, strictly after the number `after`, at most `limit`.
+    async fn freed_blobs(&self, after: u64, limit: usize) -> Result<Vec<FreedBlob>>;
+
+    /// Remembers bytes that were published and will get no row, so that the next sweep removes them.
+    async fn free_bytes(&self, digest: &Digest, size: u64, location: Option<&str>) -> Result<()>;
+
+    /// These bytes are gone, or belong to a row again.
+    async fn forget_freed(&self, freed: Vec<FreedBlob>) -> Result<()>;
+
     /// Waits until everything given to [`MetaStore::save_upload_soon`] before is durable.
     async fn flush(&self) -> Result<()>;
 
@@ -108,6 +166,8 @@ pub struct StoredManifest {
     pub media_type: String,
     /// The exact bytes that were pushed.
     pub bytes: Bytes,
+    /// The date since which neither a tag nor an index names it (see [`crate::lease`]); referrers have none.
+    pub idle_since: Option<Timestamp>,
 }
 
 /// A manifest to store, already parsed and checked against its digest.
@@ -172,6 +232,9 @@ pub struct StoredBlob {
     pub size: u64,
     /// Where the bytes are.
     pub content: BlobContent,
+    /// The date since which no manifest of the repository names it (see [`crate::lease`]); always `None` in the answer of
+    /// [`MetaStore::any_blob`].
+    pub unreferenced_since: Option<Timestamp>,
 }
 
 /// Where a blob's bytes are.
@@ -199,6 +262,8 @@ pub struct NewBlob {
     pub content: BlobContent,
     /// The session that ends with it.
     pub upload: Option<UploadId>,
+    /// Links of the repository with this date or a later one are renewed: [`crate::Terms::renew_with_upload`].
+    pub renew_from: Option<Timestamp>,
 }
 
 /// Where an upload session stands.

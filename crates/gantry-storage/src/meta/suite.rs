@@ -9,6 +9,8 @@
     reason = "a behaviour suite: a failed expectation is a failed test"
 )]
 
+mod sweep;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -41,6 +43,7 @@ pub async fn run(meta: Meta) {
     old_uploads_are_found(&meta).await;
     a_blob_ends_its_upload(&meta).await;
     many_writers_of_one_thing_all_succeed(&meta).await;
+    sweep::run(&meta).await;
     assert_eq!(meta.read_only(), None);
 }
 
@@ -71,6 +74,7 @@ pub fn blob(repo: &RepoName, content: &str) -> NewBlob {
         size: content.len() as u64,
         content: BlobContent::Stored { location: None },
         upload: None,
+        renew_from: None,
     }
 }
 
@@ -152,7 +156,7 @@ async fn blobs_are_seen_through_links_only(meta: &Meta) {
     assert!(meta.unlink_blob(&a, &new.digest).await.expect("done"));
     assert!(!meta.unlink_blob(&a, &new.digest).await.expect("done"), "gone already");
     assert!(get_blob(meta, &a, &new.digest).await.is_none(), "no answer from memory");
-    assert!(meta.any_blob(&new.digest).await.expect("readable").is_some(), "the bytes stay");
+    assert!(meta.any_blob(&new.digest).await.expect("readable").is_none(), "it was the last link");
     meta.put_blob(new.clone()).await.expect("stored");
     assert!(get_blob(meta, &a, &new.digest).await.is_some(), "linked again");
 }

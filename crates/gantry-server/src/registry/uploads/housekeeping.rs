@@ -25,7 +25,7 @@ impl Uploads {
     /// # Errors
     /// The store failed; the next round goes on where this one ended.
     pub async fn tidy(&self) -> Result<()> {
-        let expired = Timestamp::now().minus(self.0.expiry);
+        let expired = self.0.meta.now().minus(self.0.expiry);
         for row in self.0.meta.expired_uploads(expired, ROUND).await? {
             let held = self.0.lock_sessions().get(&row.id).cloned();
             let Some(session) = held else {
@@ -49,7 +49,7 @@ impl Uploads {
 
     /// Forgets idle sessions that a row can bring back.
     fn rest(&self) {
-        let idle = Timestamp::now().minus(REST_AFTER);
+        let idle = self.0.meta.now().minus(REST_AFTER);
         let mut resting = self.0.lock_resting();
         self.0.lock_sessions().retain(|id, session| {
             let unused = Arc::strong_count(session) == 1 && session.touched() < idle;

@@ -7,16 +7,17 @@
 mod housekeeping;
 mod session;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use gantry_oci::{Algorithm, ContentRange, Digest, Hasher, RepoName, UploadId};
-use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Timestamp, UploadRow};
+use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Terms, UploadRow};
 use tokio::sync::OwnedMutexGuard;
 
+use super::locks::DigestLocks;
 use super::{ByteSource, Limits, RegistryError, Result};
 use session::{Data, Session, Sink};
 
@@ -45,6 +46,8 @@ pub struct Uploads(Arc<Inner>);
 struct Inner {
     meta: Arc<dyn MetaStore>,
     blobs: Arc<dyn BlobStore>,
+    locks: Arc<DigestLocks>,
+    promises: Terms,
     inline_limit: usize,
     size_limit: Option<u64>,
     expiry: Duration,
@@ -64,10 +67,17 @@ pub struct Piece {
 }
 
 impl Uploads {
-    pub(super) fn new(meta: Arc<dyn MetaStore>, blobs: Arc<dyn BlobStore>, limits: &Limits) -> Self {
+    pub(super) fn new(
+        meta: Arc<dyn MetaStore>,
+        blobs: Arc<dyn BlobStore>,
+        locks: Arc<DigestLocks>,
+        limits: &Limits,
+    ) -> Self {
         Self(Arc::new(Inner {
             meta,
             blobs,
+            locks,
+            promises: limits.promises,
             inline_limit: limits.inline_blob,
             size_limit: limits.upload,
             expiry: limits.upload_expiry,
@@ -79,6 +89,11 @@ impl Uploads {
     /// Sessions that this process holds.
     pub fn open(&self) -> u64 {
         self.0.lock_sessions().len() as u64
+    }
+
+    /// Repositories with a session that this process holds, among them those that have no row.
+    pub(super) fn repositories(&self) -> BTreeSet<RepoName> {
+        self.0.lock_sessions().values().map(|session| session.repo.clone()).collect()
     }
 
     /// Begins a session (end-4a). `algorithm` is the one that the blob will be known by, as far as the client says.
@@ -236,7 +251,8 @@ impl Inner {
     fn begin(&self, repo: &RepoName, owner: &str, algorithm: Algorithm) -> Arc<Session> {
         let id = UploadId::from_uuid(uuid::Uuid::new_v4());
         let data = Data::Buffered { algorithm, bytes: BytesMut::new() };
-        let session = Arc::new(Session::new(id, repo.clone(), owner.to_owned(), data, Timestamp::now()));
+        let clock = self.meta.clock();
+        let session = Arc::new(Session::new(id, repo.clone(), owner.to_owned(), data, clock.now(), clock));
         self.lock_sessions().insert(id, Arc::clone(&session));
         session
     }
@@ -268,7 +284,8 @@ impl Inner {
             self.meta.delete_upload(&upload).await?;
             return Err(unknown);
         };
-        let session = Arc::new(Session::new(upload, row.repo, row.owner, data, row.started));
+        let session =
+            Arc::new(Session::new(upload, row.repo, row.owner, data, row.started, self.meta.clock()));
         let mut locked = session.data_handle().lock_owned().await;
         // Another request may have been faster: one session, one lock.
         let held = Arc::clone(self.lock_sessions().entry(upload).or_insert_with(|| Arc::clone(&session)));
@@ -378,13 +395,16 @@ impl Inner {
             Data::Staged { .. } | Data::Closed => match self.stored_already(&digest).await? {
                 Some(content) => content,
                 None => {
+                    let hold = self.locks.publishing(&digest).await;
                     let location = self.blobs.publish(&session.id, &digest, size).await?;
-                    *data = Data::Published { digest, size, location: location.clone() };
+                    *data = Data::Published { digest, size, location: location.clone(), _hold: hold };
                     BlobContent::Stored { location }
                 }
             },
         };
-        let blob = NewBlob { repo: session.repo.clone(), digest, size, content, upload: Some(session.id) };
+        let renew_from = self.promises.renew_with_upload(session.started, self.meta.now());
+        let repo = session.repo.clone();
+        let blob = NewBlob { repo, digest, size, content, upload: Some(session.id), renew_from };
         self.meta.put_blob(blob).await?;
         let staged = matches!(data, Data::Staged { .. });
         *data = Data::Closed;
@@ -408,11 +428,14 @@ impl Inner {
         if let Err(error) = data.settle().await {
             tracing::debug!(upload = %session.id, %error, "the last bytes of a session that is closed were not written");
         }
-        let staged = matches!(data, Data::Staged { .. });
-        *data = Data::Closed;
         session.cancel();
-        if staged {
-            self.blobs.discard(&session.id).await?;
+        match std::mem::replace(data, Data::Closed) {
+            Data::Staged { .. } => self.blobs.discard(&session.id).await?,
+            // The sweep takes them, unless another push gives them a row.
+            Data::Published { digest, size, location, _hold } => {
+                self.meta.free_bytes(&digest, size, location.as_deref()).await?;
+            }
+            Data::Buffered { .. } | Data::Closed => {}
         }
         match self.meta.delete_upload(&session.id).await {
             Ok(_) => {

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use gantry_oci::{Algorithm, Digest, Hasher, RepoName, UploadId};
-use gantry_storage::{BlobStore, MetaStore, StagedBlob, StorageError, Timestamp, UploadRow};
+use gantry_storage::{BlobStore, MetaStore, StagedBlob, StorageError, StoreClock, Timestamp, UploadRow};
 use tokio::sync::{Mutex, Notify};
 
+use super::super::locks::Publishing;
 use super::super::{ByteSource, RegistryError, Result};
 
 /// Pieces below this many bytes are gathered before they are handed on.
@@ -28,6 +29,7 @@ pub(super) struct Session {
     /// Who began it; nobody else sees it.
     pub(super) owner: String,
     pub(super) started: Timestamp,
+    clock: StoreClock,
     /// Bytes that are really kept; readable while a request is writing.
     pub(super) offset: AtomicU64,
     /// When it last moved, in microseconds.
@@ -57,8 +59,8 @@ pub(super) enum Data {
     Buffered { algorithm: Algorithm, bytes: BytesMut },
     /// In the blob store. The writer is there while a request is writing, or was cut off while it did.
     Staged { hasher: Hasher, offset: u64, writer: Option<Box<dyn StagedBlob>> },
-    /// In the blob store under their digest, but the row that says so was not committed.
-    Published { digest: Digest, size: u64, location: Option<String> },
+    /// In the blob store under their digest, but the row that says so was not committed. Until it is, nobody takes them away.
+    Published { digest: Digest, size: u64, location: Option<String>, _hold: Publishing },
     /// Finished or cancelled.
     Closed,
 }
@@ -97,14 +99,22 @@ pub(super) struct Sink<'a> {
 }
 
 impl Session {
-    pub(super) fn new(id: UploadId, repo: RepoName, owner: String, data: Data, started: Timestamp) -> Self {
+    pub(super) fn new(
+        id: UploadId,
+        repo: RepoName,
+        owner: String,
+        data: Data,
+        started: Timestamp,
+        clock: StoreClock,
+    ) -> Self {
         Self {
             id,
             repo,
             owner,
             started,
+            clock,
             offset: AtomicU64::new(data.len()),
-            touched: AtomicI64::new(Timestamp::now().0),
+            touched: AtomicI64::new(clock.now().0),
             cancelled: Cancellation::default(),
             data: Arc::new(Mutex::new(data)),
         }
@@ -127,7 +137,7 @@ impl Session {
     }
 
     pub(super) fn touch(&self) {
-        self.touched.store(Timestamp::now().0, Ordering::Relaxed);
+        self.touched.store(self.clock.now().0, Ordering::Relaxed);
     }
 
     pub(super) fn touched(&self) -> Timestamp {

@@ -9,6 +9,7 @@
 mod buffers;
 mod publish;
 mod read;
+mod remove;
 mod slots;
 mod stage;
 
@@ -85,6 +86,13 @@ impl LocalBlobs {
         let inner = Arc::clone(&self.0);
         hop(during, move || work(&inner)).await
     }
+}
+
+/// In a directory a blob's place follows from its digest.
+fn refuse_location(digest: &Digest, location: Option<&str>) -> Result<()> {
+    let Some(location) = location else { return Ok(()) };
+    let what = format!("the row of blob {digest} names the place `{location}`, which a directory never does");
+    Err(StorageError::Corrupt { what })
 }
 
 /// Runs file work on a blocking thread of the runtime.
@@ -166,12 +174,7 @@ impl BlobStore for LocalBlobs {
         location: Option<&str>,
         size: u64,
     ) -> Result<Option<Arc<dyn BlobHandle>>> {
-        if let Some(location) = location {
-            let what = format!(
-                "the row of blob {digest} names the place `{location}`, which a directory never does"
-            );
-            return Err(StorageError::Corrupt { what });
-        }
+        refuse_location(digest, location)?;
         let digest = *digest;
         let opened = match read::open_cached(&self.0, digest) {
             Some(file) => file,
@@ -184,6 +187,16 @@ impl BlobStore for LocalBlobs {
             return Ok(None);
         }
         Ok(Some(Arc::new(LocalBlob::new(file, size, Arc::clone(&self.0.buffers)))))
+    }
+
+    async fn remove(&self, digest: &Digest, location: Option<&str>) -> Result<bool> {
+        refuse_location(digest, location)?;
+        let digest = *digest;
+        self.blocking("removing a blob", move |inner| remove::remove(inner, digest)).await
+    }
+
+    async fn settle_removed(&self, digests: Vec<Digest>) -> Result<()> {
+        self.blocking("removing a blob", move |inner| remove::settle(inner, &digests)).await
     }
 
     async fn staged(&self) -> Result<Vec<StagedInfo>> {

@@ -7,20 +7,25 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{repos, uploads};
+use super::{manifests, repos, uploads};
 use crate::clock::Timestamp;
+use crate::lease;
 use crate::meta::{BlobContent, NewBlob, StoredBlob};
 
-pub(super) const LINKED: &str = "SELECT b.size, b.location, b.content
+pub(super) const LINKED: &str = "SELECT b.size, b.location, b.content, l.unreferenced_since
      FROM repositories r CROSS JOIN blobs b CROSS JOIN repository_blobs l
      WHERE r.name = ?1 AND b.digest = ?2 AND l.repository = r.id AND l.blob = b.id";
-pub(super) const ANY: &str = "SELECT size, location, content FROM blobs WHERE digest = ?1";
+pub(super) const ANY: &str = "SELECT size, location, content, NULL FROM blobs WHERE digest = ?1";
 pub(super) const IS_LINKED: &str = "SELECT 1 FROM blobs b CROSS JOIN repository_blobs l
      WHERE b.digest = ?2 AND l.repository = ?1 AND l.blob = b.id";
 pub(super) const HOLDERS: &str = "SELECT r.name
      FROM blobs b CROSS JOIN repository_blobs l CROSS JOIN repositories r
      WHERE b.digest = ?1 AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
 pub(super) const ID: &str = "SELECT id FROM blobs WHERE digest = ?1";
+pub(super) const LINKS: &str = "SELECT 1 FROM blobs b CROSS JOIN repository_blobs l
+     WHERE b.digest = ?1 AND l.blob = b.id LIMIT ?2";
+pub(super) const PROMISED: &str = "SELECT l.blob, b.digest FROM repository_blobs l CROSS JOIN blobs b
+     WHERE l.repository = ?1 AND l.unreferenced_since >= ?2 AND b.id = l.blob";
 
 pub(super) fn get(
     connection: &Connection,
@@ -42,7 +47,15 @@ fn stored(row: &Row<'_>, digest: &Digest) -> rusqlite::Result<StoredBlob> {
         Some(bytes) => BlobContent::Inline(Bytes::from(bytes)),
         None => BlobContent::Stored { location: row.get(1)? },
     };
-    Ok(StoredBlob { digest: *digest, size: unsigned(row, 0)?, content })
+    let unreferenced_since = row.get::<_, Option<i64>>(3)?.map(Timestamp);
+    Ok(StoredBlob { digest: *digest, size: unsigned(row, 0)?, content, unreferenced_since })
+}
+
+/// How many repositories hold the blob, counted up to `limit`.
+pub(super) fn links(connection: &Connection, digest: &Digest, limit: usize) -> rusqlite::Result<usize> {
+    let mut links = connection.prepare_cached(LINKS)?;
+    let links = links.query_map((DigestColumn(*digest), integer(limit)), |_| Ok(()))?;
+    links.into_iter().try_fold(0, |count, link| link.map(|()| count + 1))
 }
 
 pub(super) fn is_linked(connection: &Connection, repository: i64, digest: &Digest) -> rusqlite::Result<bool> {
@@ -67,8 +80,35 @@ pub(super) fn put(batch: &mut Batch<'_>, blob: &NewBlob) -> rusqlite::Result<()>
     };
     let repository = repos::id_or_new(batch, &blob.repo)?;
     link(batch, &blob.repo, repository, &blob.digest, id)?;
+    if let Some(from) = blob.renew_from {
+        renew_all(batch, &blob.repo, repository, from)?;
+    }
     if let Some(upload) = &blob.upload {
         uploads::delete(batch, upload)?;
+    }
+    Ok(())
+}
+
+/// What a long push was promised before holds on.
+fn renew_all(
+    batch: &mut Batch<'_>,
+    repo: &RepoName,
+    repository: i64,
+    from: Timestamp,
+) -> rusqlite::Result<()> {
+    let promised: Vec<(i64, DigestColumn)> = batch
+        .connection
+        .prepare_cached(PROMISED)?
+        .query_map((repository, from.0), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (blob, digest) in promised {
+        batch
+            .connection
+            .prepare_cached(
+                "UPDATE repository_blobs SET unreferenced_since = ?3 WHERE repository = ?1 AND blob = ?2",
+            )?
+            .execute((repository, blob, batch.now.0))?;
+        batch.touch(Key::Blob(repo.clone(), digest.0));
     }
     Ok(())
 }
@@ -110,8 +150,49 @@ pub(super) fn unlink(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
         .connection
         .prepare_cached("DELETE FROM repository_blobs WHERE repository = ?1 AND blob = ?2")?
         .execute((repository, id))?;
+    if deleted == 0 {
+        return Ok(false);
+    }
     batch.touch(Key::Blob(repo.clone(), *digest));
-    Ok(deleted > 0)
+    if links(batch.connection, digest, 1)? == 0 {
+        free(batch.connection, id)?;
+    }
+    Ok(true)
+}
+
+/// Removes the row of a blob that no repository holds; its file goes later, when that is durable.
+fn free(connection: &Connection, id: i64) -> rusqlite::Result<()> {
+    for sql in [
+        "INSERT INTO freed_blobs (digest, size, location)
+            SELECT digest, size, location FROM blobs WHERE id = ?1 AND content IS NULL",
+        "DELETE FROM blobs WHERE id = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([id])?;
+    }
+    Ok(())
+}
+
+/// A manifest of the repository names the blob from now on (its edges are written), or does so no longer.
+pub(super) fn date_link(
+    batch: &mut Batch<'_>,
+    repo: &RepoName,
+    repository: i64,
+    digest: &Digest,
+) -> rusqlite::Result<()> {
+    let named = manifests::names_blob(batch.connection, repository, digest)?;
+    let date = lease::link_date(named, batch.now).map(|date| date.0);
+    let changed = batch
+        .connection
+        .prepare_cached(
+            "UPDATE repository_blobs SET unreferenced_since = ?3
+             WHERE repository = ?1 AND blob = (SELECT id FROM blobs WHERE digest = ?2)
+               AND (unreferenced_since IS NULL) <> (?3 IS NULL)",
+        )?
+        .execute((repository, DigestColumn(*digest), date))?;
+    if changed > 0 {
+        batch.touch(Key::Blob(repo.clone(), *digest));
+    }
+    Ok(())
 }
 
 fn link(
@@ -121,12 +202,16 @@ fn link(
     digest: &Digest,
     blob: i64,
 ) -> rusqlite::Result<()> {
+    let named = manifests::names_blob(batch.connection, repository, digest)?;
+    let date = lease::link_date(named, batch.now).map(|date| date.0);
     batch
         .connection
         .prepare_cached(
-            "INSERT INTO repository_blobs (repository, blob) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            "INSERT INTO repository_blobs (repository, blob, unreferenced_since) VALUES (?1, ?2, ?3)
+             ON CONFLICT (repository, blob) DO UPDATE SET unreferenced_since = excluded.unreferenced_since
+             WHERE unreferenced_since IS NOT NULL",
         )?
-        .execute((repository, blob))?;
+        .execute((repository, blob, date))?;
     batch.touch(Key::Blob(repo.clone(), *digest));
     Ok(())
 }

@@ -256,6 +256,7 @@ mod tests {
             digest: Digest::sha256(text.as_bytes()),
             media_type: String::from("x/y"),
             bytes: bytes::Bytes::from_static(text.as_bytes()),
+            idle_since: None,
         }))
     }
 

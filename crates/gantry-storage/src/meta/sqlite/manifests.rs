@@ -8,15 +8,15 @@ use rusqlite::{Connection, Error, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, unsigned};
 use super::writer::Batch;
-use super::{blobs, repos, tags};
+use super::{blobs, repos, sweep, tags};
 use crate::clock::Timestamp;
 use crate::meta::{NewManifest, PutManifest, Referrer, StoredManifest};
 
-pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content
+pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content, NULL
      FROM repositories r CROSS JOIN tags t CROSS JOIN manifests m
      WHERE r.name = ?1 AND t.repository = r.id AND t.name = ?2 AND m.id = t.manifest";
-pub(super) const BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.content
-     FROM repositories r CROSS JOIN manifests m
+pub(super) const BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.content, i.since
+     FROM repositories r CROSS JOIN manifests m LEFT JOIN idle_manifests i ON i.manifest = m.id
      WHERE r.name = ?1 AND m.repository = r.id AND m.digest = ?2";
 pub(super) const EXISTING: &str =
     "SELECT id, media_type FROM manifests WHERE repository = ?1 AND digest = ?2";
@@ -27,6 +27,13 @@ pub(super) const REFERRERS_OF_TYPE: &str = "SELECT id FROM manifests
      WHERE repository = ?1 AND subject = ?2 AND artifact_type = ?3 AND id > ?4 ORDER BY id LIMIT ?5";
 pub(super) const REFERRER: &str =
     "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests WHERE id = ?1";
+
+pub(super) const NAMES: &str =
+    "SELECT 1 FROM manifest_refs WHERE repository = ?1 AND digest = ?2 AND kind = ?3 LIMIT 1";
+pub(super) const IS_TAGGED: &str = "SELECT 1 FROM tags WHERE manifest = ?1 LIMIT 1";
+pub(super) const REFERS: &str = "SELECT 1 FROM manifests WHERE repository = ?1 AND subject = ?2 LIMIT 1";
+pub(super) const EDGES: &str = "SELECT kind, digest FROM manifest_refs WHERE manifest = ?1";
+pub(super) const HEAD: &str = "SELECT digest, subject FROM manifests WHERE id = ?1";
 
 const KIND_BLOB: i64 = 1;
 const KIND_MANIFEST: i64 = 2;
@@ -41,6 +48,7 @@ pub(super) fn get(
             digest: row.get::<_, DigestColumn>(0)?.0,
             media_type: row.get(1)?,
             bytes: Bytes::from(row.get::<_, Vec<u8>>(2)?),
+            idle_since: row.get::<_, Option<i64>>(3)?.map(Timestamp),
         })
     };
     match reference {
@@ -98,7 +106,7 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
                     .connection
                     .prepare_cached("UPDATE manifests SET media_type = ?2, artifact_type = ?3 WHERE id = ?1")?
                     .execute((id, &manifest.media_type, &manifest.artifact_type))?;
-                put_edges(batch.connection, id, manifest)?;
+                put_edges(batch, id, repository, manifest)?;
                 batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
                 tags::touch_all(batch, &manifest.repo, id)?;
             }
@@ -106,7 +114,7 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
         }
         None => {
             let id = insert(batch.connection, repository, manifest, now)?;
-            put_edges(batch.connection, id, manifest)?;
+            put_edges(batch, id, repository, manifest)?;
             batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
             id
         }
@@ -114,7 +122,58 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
     for tag in &manifest.tags {
         tags::set(batch, &manifest.repo, repository, tag, id, now)?;
     }
+    date(batch, &manifest.repo, repository, id)?;
     Ok(PutManifest::Stored)
+}
+
+/// Dates a manifest anew: now when neither a tag nor an index names it and it refers to nothing, else not at all.
+pub(super) fn date(batch: &mut Batch<'_>, repo: &RepoName, repository: i64, id: i64) -> rusqlite::Result<()> {
+    let connection = batch.connection;
+    let (digest, subject): (DigestColumn, Option<DigestColumn>) =
+        connection.prepare_cached(HEAD)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let idle =
+        subject.is_none() && !is_tagged(connection, id)? && !is_listed(connection, repository, &digest.0)?;
+    let changed = if idle {
+        connection
+            .prepare_cached(
+                "INSERT INTO idle_manifests (manifest, since) VALUES (?1, ?2)
+                 ON CONFLICT (manifest) DO UPDATE SET since = excluded.since",
+            )?
+            .execute((id, batch.now.0))?
+    } else {
+        connection.prepare_cached("DELETE FROM idle_manifests WHERE manifest = ?1")?.execute([id])?
+    };
+    if changed > 0 {
+        batch.touch(Key::Manifest(repo.clone(), digest.0));
+    }
+    Ok(())
+}
+
+/// Whether a manifest of the repository names this blob.
+pub(super) fn names_blob(
+    connection: &Connection,
+    repository: i64,
+    digest: &Digest,
+) -> rusqlite::Result<bool> {
+    connection.prepare_cached(NAMES)?.exists((repository, DigestColumn(*digest), KIND_BLOB))
+}
+
+/// Whether an index of the repository lists this manifest.
+pub(super) fn is_listed(connection: &Connection, repository: i64, digest: &Digest) -> rusqlite::Result<bool> {
+    connection.prepare_cached(NAMES)?.exists((repository, DigestColumn(*digest), KIND_MANIFEST))
+}
+
+pub(super) fn is_tagged(connection: &Connection, id: i64) -> rusqlite::Result<bool> {
+    connection.prepare_cached(IS_TAGGED)?.exists([id])
+}
+
+pub(super) fn idle_since(connection: &Connection, id: i64) -> rusqlite::Result<Option<i64>> {
+    connection.prepare_cached(sweep::IDLE_DATE)?.query_row([id], |row| row.get(0)).optional()
+}
+
+/// A manifest's number.
+pub(super) fn id(connection: &Connection, repository: i64, digest: &Digest) -> rusqlite::Result<Option<i64>> {
+    Ok(existing(connection, repository, digest)?.map(|(id, _)| id))
 }
 
 fn insert(
@@ -152,31 +211,68 @@ fn insert(
         )
 }
 
-fn put_edges(connection: &Connection, id: i64, manifest: &NewManifest) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO manifest_refs (manifest, kind, digest) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-    )?;
-    for digest in &manifest.blobs {
-        insert.execute((id, KIND_BLOB, DigestColumn(*digest)))?;
-    }
-    for digest in &manifest.manifests {
-        insert.execute((id, KIND_MANIFEST, DigestColumn(*digest)))?;
+/// Writes what the manifest names, which has no date from then on.
+fn put_edges(
+    batch: &mut Batch<'_>,
+    id: i64,
+    repository: i64,
+    manifest: &NewManifest,
+) -> rusqlite::Result<()> {
+    let edges = manifest.blobs.iter().map(|digest| (KIND_BLOB, digest));
+    for (kind, digest) in edges.chain(manifest.manifests.iter().map(|digest| (KIND_MANIFEST, digest))) {
+        batch
+            .connection
+            .prepare_cached(
+                "INSERT INTO manifest_refs (repository, digest, kind, manifest) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute((repository, DigestColumn(*digest), kind, id))?;
+        date_named(batch, &manifest.repo, repository, kind, digest)?;
     }
     Ok(())
+}
+
+/// Dates what an edge leads to, after the edge was written or removed.
+fn date_named(
+    batch: &mut Batch<'_>,
+    repo: &RepoName,
+    repository: i64,
+    kind: i64,
+    digest: &Digest,
+) -> rusqlite::Result<()> {
+    if kind == KIND_BLOB {
+        return blobs::date_link(batch, repo, repository, digest);
+    }
+    match id(batch.connection, repository, digest)? {
+        Some(child) => date(batch, repo, repository, child),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) -> rusqlite::Result<bool> {
     let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
     let Some((id, _)) = existing(batch.connection, repository, digest)? else { return Ok(false) };
     tags::touch_all(batch, repo, id)?;
+    let edges: Vec<(i64, DigestColumn)> = batch
+        .connection
+        .prepare_cached(EDGES)?
+        .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     for sql in [
         "DELETE FROM tags WHERE manifest = ?1",
         "DELETE FROM manifest_refs WHERE manifest = ?1",
+        "DELETE FROM idle_manifests WHERE manifest = ?1",
         "DELETE FROM manifests WHERE id = ?1",
     ] {
         batch.connection.prepare_cached(sql)?.execute([id])?;
     }
     batch.touch(Key::Manifest(repo.clone(), *digest));
+    for (kind, named) in edges {
+        date_named(batch, repo, repository, kind, &named.0)?;
+    }
+    if batch.connection.prepare_cached(REFERS)?.exists((repository, DigestColumn(*digest)))? {
+        sweep::note_subject(batch, repository, digest)?;
+    }
     Ok(true)
 }
 

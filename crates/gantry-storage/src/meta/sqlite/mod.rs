@@ -15,6 +15,7 @@ mod manifests;
 mod readers;
 mod repos;
 mod schema;
+mod sweep;
 mod tags;
 mod uploads;
 mod value;
@@ -38,9 +39,10 @@ use self::lazy::LazyUploads;
 use self::readers::Readers;
 use self::writer::{Shared, Writer};
 use super::{
-    MetaStats, MetaStore, NewBlob, NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest, UploadRow,
+    Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob, NewManifest,
+    PutManifest, Referrer, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
 };
-use crate::clock::Timestamp;
+use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
 use crate::health::Health;
 
@@ -77,8 +79,25 @@ const HOT_SQL: &[&str] = &[
     blobs::IS_LINKED,
     blobs::HOLDERS,
     blobs::ID,
+    blobs::LINKS,
+    blobs::PROMISED,
+    manifests::NAMES,
+    manifests::IS_TAGGED,
+    manifests::REFERS,
+    manifests::EDGES,
+    manifests::HEAD,
+    tags::TARGET,
+    sweep::LINKS,
+    sweep::IDLE,
+    sweep::SUBJECTS,
+    sweep::ORPHANS,
+    sweep::LINK_DATE,
+    sweep::IDLE_DATE,
+    sweep::SUBJECT_DATE,
+    sweep::FREED,
     uploads::GET,
     uploads::EXPIRED,
+    uploads::UNDER_WAY,
 ];
 
 /// Why a database file was not opened.
@@ -185,7 +204,9 @@ impl ExaminedDatabase {
         keep: Option<Arc<File>>,
     ) -> Result<SqliteMeta, OpenDatabaseError> {
         let open = uploads::count(&self.connection)?;
+        let clock = StoreClock::resume(schema::clock(&self.connection)?);
         let shared = Arc::new(Shared {
+            clock,
             cache: ExactCache::new(cache_bytes),
             lazy: LazyUploads::default(),
             health: Health::default(),
@@ -374,6 +395,89 @@ impl MetaStore for SqliteMeta {
         self.readers
             .read("looking for old uploads", move |c| uploads::expired(c, touched_before, limit))
             .await
+    }
+
+    fn clock(&self) -> StoreClock {
+        self.shared.clock
+    }
+
+    async fn renew_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
+        let (repo, digest) = (repo.clone(), *digest);
+        self.writer
+            .run("renewing a promise", None, move |batch| sweep::renew_blob(batch, &repo, &digest))
+            .await
+    }
+
+    async fn renew_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
+        let (repo, digest) = (repo.clone(), *digest);
+        self.writer
+            .run("renewing a promise", None, move |batch| sweep::renew_manifest(batch, &repo, &digest))
+            .await
+    }
+
+    async fn candidates(
+        &self,
+        kind: CandidateKind,
+        cutoff: Timestamp,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>> {
+        self.readers
+            .read("looking for garbage", move |c| sweep::candidates(c, kind, cutoff, after.as_ref(), limit))
+            .await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Vec<Swept>> {
+        if sweep.dry_run {
+            let now = self.now();
+            return self.readers.read("looking for garbage", move |c| sweep::judge(c, &sweep, now)).await;
+        }
+        self.writer.run("sweeping", None, move |batch| sweep::run(batch, &sweep)).await
+    }
+
+    async fn deleted_subjects(
+        &self,
+        cutoff: Timestamp,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<DeletedSubject>> {
+        self.readers
+            .read("looking for garbage", move |c| sweep::deleted_subjects(c, cutoff, after.as_ref(), limit))
+            .await
+    }
+
+    async fn orphaned_referrers(
+        &self,
+        subject: &DeletedSubject,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Candidate>> {
+        let subject = subject.clone();
+        self.readers
+            .read("looking for garbage", move |c| sweep::orphaned_referrers(c, &subject, after, limit))
+            .await
+    }
+
+    async fn forget_subject(&self, subject: &DeletedSubject) -> Result<()> {
+        let subject = subject.clone();
+        self.writer.run("sweeping", None, move |batch| sweep::forget_subject(batch, &subject)).await
+    }
+
+    async fn freed_blobs(&self, after: u64, limit: usize) -> Result<Vec<FreedBlob>> {
+        self.readers.read("looking for garbage", move |c| sweep::freed(c, after, limit)).await
+    }
+
+    async fn free_bytes(&self, digest: &Digest, size: u64, location: Option<&str>) -> Result<()> {
+        let (digest, location) = (*digest, location.map(str::to_owned));
+        self.writer
+            .run("freeing bytes", None, move |batch| {
+                sweep::free_bytes(batch, &digest, size, location.as_deref())
+            })
+            .await
+    }
+
+    async fn forget_freed(&self, freed: Vec<FreedBlob>) -> Result<()> {
+        self.writer.run("sweeping", None, move |batch| sweep::forget_freed(batch, &freed)).await
     }
 
     async fn flush(&self) -> Result<()> {

@@ -10,11 +10,13 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::clock::Timestamp;
+
 /// Marks a SQLite file as Gantry's: "GNTR".
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
 
 /// What each version adds to the one before; the first makes version 1.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE settings (
@@ -94,6 +96,69 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_by_touched ON uploads (touched);
 ";
 
+/// What the sweep needs to find candidates by walking an index. Dates of links and idle manifests are the store's own time
+/// ([`crate::clock::StoreClock`]), which begins as the wall clock's time of the first start.
+const V2: &str = "
+-- Who names a digest in a repository is asked as often as what a manifest names.
+CREATE TABLE edges (
+    repository INTEGER NOT NULL REFERENCES repositories (id),
+    digest     BLOB NOT NULL,
+    kind       INTEGER NOT NULL,
+    manifest   INTEGER NOT NULL REFERENCES manifests (id),
+    PRIMARY KEY (repository, digest, kind, manifest)
+) STRICT, WITHOUT ROWID;
+INSERT INTO edges (repository, digest, kind, manifest)
+    SELECT m.repository, e.digest, e.kind, e.manifest FROM manifest_refs e JOIN manifests m ON m.id = e.manifest;
+DROP TABLE manifest_refs;
+ALTER TABLE edges RENAME TO manifest_refs;
+CREATE INDEX manifest_refs_by_manifest ON manifest_refs (manifest);
+
+-- NULL: a manifest of the repository names the blob. Else: since when a client was last told that it is there.
+ALTER TABLE repository_blobs ADD COLUMN unreferenced_since INTEGER;
+UPDATE repository_blobs SET unreferenced_since = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+    WHERE NOT EXISTS (SELECT 1 FROM blobs b JOIN manifest_refs e
+        ON e.repository = repository_blobs.repository AND e.digest = b.digest AND e.kind = 1
+        WHERE b.id = repository_blobs.blob);
+CREATE INDEX repository_blobs_unreferenced ON repository_blobs (unreferenced_since)
+    WHERE unreferenced_since IS NOT NULL;
+
+-- Manifests that refer to nothing and that neither a tag nor an index names.
+CREATE TABLE idle_manifests (
+    manifest INTEGER PRIMARY KEY REFERENCES manifests (id),
+    since    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX idle_manifests_by_since ON idle_manifests (since);
+INSERT INTO idle_manifests (manifest, since)
+    SELECT m.id, CAST(unixepoch('subsec') * 1000000 AS INTEGER) FROM manifests m
+    WHERE m.subject IS NULL
+      AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.manifest = m.id)
+      AND NOT EXISTS (SELECT 1 FROM manifest_refs e
+          WHERE e.repository = m.repository AND e.digest = m.digest AND e.kind = 2);
+
+-- Manifests that were deleted while others referred to them.
+CREATE TABLE deleted_subjects (
+    repository INTEGER NOT NULL REFERENCES repositories (id),
+    digest     BLOB NOT NULL,
+    since      INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deleted_subjects_by_since ON deleted_subjects (since);
+
+-- Bytes in the blob store whose row is gone: still to be removed.
+CREATE TABLE freed_blobs (
+    id       INTEGER PRIMARY KEY,
+    digest   BLOB NOT NULL,
+    size     INTEGER NOT NULL,
+    location TEXT
+) STRICT;
+INSERT INTO freed_blobs (digest, size, location)
+    SELECT digest, size, location FROM blobs
+    WHERE content IS NULL AND NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob = blobs.id);
+DELETE FROM blobs WHERE NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob = blobs.id);
+
+CREATE INDEX uploads_by_repository ON uploads (repository);
+";
+
 /// The newest schema version that this program knows.
 pub(super) fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
@@ -124,6 +189,18 @@ pub(super) fn setting(connection: &Connection, key: &str) -> rusqlite::Result<Op
     use rusqlite::OptionalExtension;
     connection.query_row("SELECT value FROM settings WHERE key = ?1", [key], |row| row.get(0)).optional()
 }
+
+/// The store's own time when it was last saved.
+pub(super) fn clock(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(setting(connection, CLOCK)?.and_then(|text| text.parse().ok()).map(Timestamp))
+}
+
+/// Saves the store's own time.
+pub(super) fn save_clock(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    set_setting(connection, CLOCK, &now.0.to_string())
+}
+
+const CLOCK: &str = "clock";
 
 /// Writes a row of the settings table.
 pub(super) fn set_setting(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {

@@ -1,15 +1,16 @@
 //! Tags.
 
 use gantry_oci::{RepoName, Tag};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::cache::Key;
-use super::repos;
 use super::value::integer;
 use super::writer::Batch;
+use super::{manifests, repos};
 
 pub(super) const PAGE: &str =
     "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+pub(super) const TARGET: &str = "SELECT manifest FROM tags WHERE repository = ?1 AND name = ?2";
 pub(super) const OF_MANIFEST: &str = "SELECT name FROM tags WHERE manifest = ?1";
 
 pub(super) fn page(
@@ -35,6 +36,7 @@ pub(super) fn set(
     manifest: i64,
     now: i64,
 ) -> rusqlite::Result<()> {
+    let before = target(batch.connection, repository, tag)?;
     batch
         .connection
         .prepare_cached(
@@ -43,17 +45,26 @@ pub(super) fn set(
         )?
         .execute((repository, tag.as_str(), manifest, now))?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
-    Ok(())
+    match before {
+        Some(before) if before != manifest => manifests::date(batch, repo, repository, before),
+        _ => Ok(()),
+    }
+}
+
+fn target(connection: &Connection, repository: i64, tag: &Tag) -> rusqlite::Result<Option<i64>> {
+    connection.prepare_cached(TARGET)?.query_row((repository, tag.as_str()), |row| row.get(0)).optional()
 }
 
 pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, tag: &Tag) -> rusqlite::Result<bool> {
     let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
-    let deleted = batch
+    let Some(manifest) = target(batch.connection, repository, tag)? else { return Ok(false) };
+    batch
         .connection
         .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND name = ?2")?
         .execute((repository, tag.as_str()))?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
-    Ok(deleted > 0)
+    manifests::date(batch, repo, repository, manifest)?;
+    Ok(true)
 }
 
 /// Notes that every tag of a manifest answers differently from now on.

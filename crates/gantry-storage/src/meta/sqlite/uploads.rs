@@ -1,7 +1,7 @@
 //! Upload sessions.
 
 use bytes::Bytes;
-use gantry_oci::UploadId;
+use gantry_oci::{RepoName, UploadId};
 use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 use super::value::{algorithm_from_number, algorithm_to_number, integer, parsed, unsigned};
@@ -15,6 +15,13 @@ pub(super) const GET: &str =
 pub(super) const EXPIRED: &str =
     "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered
      FROM uploads WHERE touched < ?1 ORDER BY touched LIMIT ?2";
+
+pub(super) const UNDER_WAY: &str = "SELECT 1 FROM uploads WHERE repository = ?1 LIMIT 1";
+
+/// Whether a session of this repository has a row.
+pub(super) fn under_way(connection: &Connection, repo: &RepoName) -> rusqlite::Result<bool> {
+    connection.prepare_cached(UNDER_WAY)?.exists([repo.as_str()])
+}
 
 pub(super) fn get(connection: &Connection, id: &UploadId) -> rusqlite::Result<Option<UploadRow>> {
     connection.prepare_cached(GET)?.query_row([id.to_string()], upload).optional()

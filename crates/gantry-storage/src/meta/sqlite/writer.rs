@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gantry_oci::UploadId;
 use rusqlite::Connection;
@@ -22,13 +22,17 @@ use tokio::sync::oneshot;
 
 use super::cache::{ExactCache, Key};
 use super::lazy::{LazyUploads, Waiting};
-use super::{failure, uploads};
+use super::{failure, schema, uploads};
+use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
 use crate::health::Health;
 use crate::meta::GROUP_SIZE_BUCKETS;
 
 /// Operations in one transaction at most.
 const GROUP: usize = 256;
+
+/// How often the store's time is saved while there are commits. So much of it a crash takes back.
+const SAVE_CLOCK: Duration = Duration::from_secs(10);
 
 /// Pages in the log after which it is folded into the database: 4 MiB.
 const CHECKPOINT_PAGES: i32 = 1024;
@@ -44,6 +48,8 @@ thread_local! {
 /// What an operation works with: the connection, inside of the transaction, and notes about what it touches.
 pub(super) struct Batch<'a> {
     pub(super) connection: &'a Connection,
+    /// The store's time, the same for the whole transaction.
+    pub(super) now: Timestamp,
     keys: Vec<Key>,
     uploads_delta: i64,
 }
@@ -117,6 +123,7 @@ enum Message {
 
 /// What callers, metrics and the writer share.
 pub(super) struct Shared {
+    pub(super) clock: StoreClock,
     pub(super) cache: ExactCache,
     pub(super) lazy: LazyUploads,
     pub(super) health: Health,
@@ -146,7 +153,13 @@ impl Writer {
         let (sender, receiver) = std::sync::mpsc::channel();
         let inner = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(String::from("gantry-writer")).spawn(move || {
-            let mut state = State { connection, shared: inner, database, checkpoint_at: CHECKPOINT_PAGES };
+            let mut state = State {
+                connection,
+                shared: inner,
+                database,
+                checkpoint_at: CHECKPOINT_PAGES,
+                clock_saved: Cell::new(None),
+            };
             state.serve(&receiver);
             drop(state);
             drop(keep);
@@ -242,6 +255,8 @@ struct State {
     database: PathBuf,
     /// The length of the log, in pages, that calls for the next checkpoint.
     checkpoint_at: i32,
+    /// When the store's time was last saved.
+    clock_saved: Cell<Option<Instant>>,
 }
 
 impl State {
@@ -347,7 +362,8 @@ impl State {
         failures: &mut Vec<Option<StorageError>>,
     ) -> Result<()> {
         let connection = &self.connection;
-        let mut batch = Batch { connection, keys: Vec::new(), uploads_delta: 0 };
+        let now = self.shared.clock.now();
+        let mut batch = Batch { connection, now, keys: Vec::new(), uploads_delta: 0 };
         execute(connection, "BEGIN IMMEDIATE")
             .map_err(|error| self.fail("beginning a transaction", &error))?;
         for waiting in due {
@@ -374,6 +390,11 @@ impl State {
                 .and_then(|()| execute(connection, "RELEASE operation"))
                 .map_err(|error| self.abandon("undoing an operation", &error))?;
             failures.push(Some(failure::sort("writing", &error)));
+        }
+
+        if self.clock_saved.get().is_none_or(|saved| saved.elapsed() >= SAVE_CLOCK) {
+            schema::save_clock(connection, now).map_err(|error| self.abandon("saving the clock", &error))?;
+            self.clock_saved.set(Some(Instant::now()));
         }
 
         self.shared.cache.mark(&batch.keys);
@@ -457,6 +478,9 @@ impl State {
     /// At the end: the next start finds everything in one file.
     fn fold_away(&self) {
         if self.shared.health.read_only().is_none() {
+            if let Err(error) = schema::save_clock(&self.connection, self.shared.clock.now()) {
+                tracing::warn!(%error, "the store's time could not be saved; promises to clients hold a little longer");
+            }
             self.run_checkpoint("TRUNCATE");
         }
     }

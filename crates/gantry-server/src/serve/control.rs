@@ -1,0 +1,186 @@
+//! The control socket: how commands on the same machine talk to the server that owns a data directory.
+//!
+//! `gantry.sock` in the data directory, mode 0600: whoever may open it may also change the files beside it, so it asks for no
+//! password. HTTP/1.1 with an answer of JSON lines, sent as the work goes on. Not for clients, and not for the network.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::registry::{SweepItem, SweepReport};
+
+/// Commands served at once.
+const CONNECTIONS: usize = 16;
+/// Items on their way to a command.
+const WAITING: usize = 64;
+
+type Answer = http::Response<BoxBody<Bytes, std::convert::Infallible>>;
+
+/// One line of an answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// Something that the sweep looked at.
+    Swept(SweepItem),
+    /// What the sweep came to: the last line.
+    Sweep(SweepReport),
+    /// It failed: the last line.
+    Error(String),
+}
+
+/// Where the socket of a data directory is.
+#[must_use]
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("gantry.sock")
+}
+
+/// The server's end.
+pub(super) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Control {
+    /// Takes the place of what a server that was killed has left: the directory's lock says that there is no other.
+    pub(super) fn bind(data_dir: &Path) -> io::Result<Self> {
+        let path = socket_path(data_dir);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = short(data_dir, |path| UnixListener::bind(path))?;
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Serves until dropped.
+    pub(super) async fn serve(self, app: Arc<App>) {
+        let mut open = JoinSet::new();
+        loop {
+            let accepted = self.listener.accept().await;
+            while open.try_join_next().is_some() {}
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            };
+            if open.len() >= CONNECTIONS {
+                continue;
+            }
+            let app = Arc::clone(&app);
+            open.spawn(async move {
+                let service = service_fn(|request| {
+                    let answer = route(&app, &request);
+                    async move { Ok::<_, std::convert::Infallible>(answer) }
+                });
+                // The command may hang up whenever it likes.
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A socket's address has room for about a hundred bytes; a data directory's path may be longer. So it is reached through
+/// the open directory.
+fn short<T>(data_dir: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let directory = std::fs::File::open(data_dir)?;
+    let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
+    with(&socket_path(Path::new(&format!("/proc/self/fd/{number}"))))
+}
+
+fn route(app: &Arc<App>, request: &http::Request<Incoming>) -> Answer {
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/sweep") => {
+            let dry_run = request.uri().query() == Some("dry-run");
+            sweep(Arc::clone(app), dry_run)
+        }
+        _ => {
+            let line = format!("{}\n", serde_json::json!({ "error": "there is no such command" }));
+            answer(StatusCode::NOT_FOUND, Full::new(Bytes::from(line)).boxed())
+        }
+    }
+}
+
+/// Runs to its end also when the command goes away: it can be asked for again, but not half.
+fn sweep(app: Arc<App>, dry_run: bool) -> Answer {
+    let (lines, body) = lines();
+    tokio::spawn(async move {
+        let (items, mut incoming) = mpsc::channel(WAITING);
+        let forward = async {
+            while let Some(item) = incoming.recv().await {
+                let _ = lines.send(Line::Swept(item)).await;
+            }
+        };
+        let work = async move { app.sweep(dry_run, Some(&items)).await };
+        let (result, ()) = tokio::join!(work, forward);
+        let last = result.map_or_else(|error| Line::Error(error.to_string()), Line::Sweep);
+        let _ = lines.send(last).await;
+    });
+    answer(StatusCode::OK, body)
+}
+
+/// An answer's body, and the end that lines are put in.
+fn lines() -> (mpsc::Sender<Line>, BoxBody<Bytes, std::convert::Infallible>) {
+    let (sender, receiver) = mpsc::channel::<Line>(WAITING);
+    let stream = futures_util::stream::unfold(receiver, async |mut receiver| {
+        let line = receiver.recv().await?;
+        let mut text = serde_json::to_string(&line).unwrap_or_default();
+        text.push('\n');
+        Some((Ok(Frame::data(Bytes::from(text))), receiver))
+    });
+    (sender, StreamBody::new(stream).boxed())
+}
+
+fn answer(status: StatusCode, body: BoxBody<Bytes, std::convert::Infallible>) -> Answer {
+    let mut answer = http::Response::new(body);
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    answer
+}
+
+/// Gives a command to the server that owns the data directory. False: no server does. `tell` gets each line; it ends with
+/// the answer.
+///
+/// # Errors
+/// The server cannot be reached or understood.
+pub async fn ask(data_dir: &Path, command: &str, mut tell: impl FnMut(Line)) -> io::Result<bool> {
+    let connected = match short(data_dir, |path| std::os::unix::net::UnixStream::connect(path)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(false);
+        }
+        other => other?,
+    };
+    connected.set_nonblocking(true)?;
+    let mut stream = BufReader::new(UnixStream::from_std(connected)?);
+    // HTTP/1.0: the answer ends with the connection, and needs no unframing.
+    stream.write_all(format!("POST /{command} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut text = String::new();
+    while stream.read_line(&mut text).await? > 0 {
+        if text.starts_with('{') {
+            tell(serde_json::from_str(&text).map_err(io::Error::other)?);
+        }
+        text.clear();
+    }
+    Ok(true)
+}
