@@ -8,6 +8,7 @@ mod memory;
 mod network;
 mod store;
 mod tls;
+mod verify;
 mod watch;
 
 use std::time::{Duration, Instant};

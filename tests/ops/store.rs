@@ -68,7 +68,7 @@ async fn a_corrupt_database_is_told_with_what_to_do() {
 }
 
 /// Where the Distribution registry would have a blob.
-fn file_of(app: &Gantry, blob: &Blob) -> PathBuf {
+pub(super) fn file_of(app: &Gantry, blob: &Blob) -> PathBuf {
     let hex = blob.digest.strip_prefix("sha256:").expect("a digest");
     app.data().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gantry_storage::{MetaStats, OpenError, Space, Store, StoreConfig, Terms};
+use gantry_storage::{Damaged, MetaStats, OpenError, Space, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
 
 use crate::auth::{Auth, HtpasswdError};
 use crate::config::Config;
-use crate::observe::{self, Metrics, StoreReadings};
+use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
 use crate::policy::Rules;
-use crate::registry::{Limits, Registry, SweepItem, SweepReport};
+use crate::registry::verify::VerifyReadings;
+use crate::registry::{Limits, Registry, Schedule, SweepItem, SweepReport};
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,7 @@ pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenErr
         upload_expiry: settings.sweep.upload_expiry.0,
         promises: Terms { grace: settings.sweep.grace.0 },
         untagged: settings.sweep.untagged.0.map(|grace| Terms { grace }),
+        verify: Schedule { interval: settings.verify.interval.0, rate: settings.verify.rate.0 },
     };
     let store = Store::open(StoreConfig {
         data_dir: config.data_dir.clone(),
@@ -104,10 +106,10 @@ impl App {
         self.request_ids.next()
     }
 
-    /// Whether requests can be served in full, with the space that is left in bytes; else what is wrong.
+    /// Whether requests can be served in full; else what is wrong.
     ///
-    /// A full disk is told and is no failure: pulls go on.
-    pub(crate) async fn ready(&self) -> Result<Option<u64>, String> {
+    /// A full disk and damaged blobs are told and are no failure: pulls of everything else go on.
+    pub(crate) async fn ready(&self) -> Result<Ready, String> {
         if self.draining.load(Ordering::Relaxed) {
             return Err("shutting down".to_owned());
         }
@@ -118,7 +120,16 @@ impl App {
         }
         self.registry.meta().catalog(None, 1).await.map_err(|error| format!("database: {error}"))?;
         let space = self.registry.blob_store().space().await.map_err(|error| format!("storage: {error}"))?;
-        Ok(space.map(|space| space.free))
+        let damaged =
+            self.registry.verifier().measure().await.map_err(|error| format!("database: {error}"))?;
+        Ok(Ready { free: space.map(|space| space.free), damaged })
+    }
+
+    /// Counts what is damaged, for the next scrape.
+    pub(crate) async fn measure_damage(&self) {
+        if let Err(error) = self.registry.verifier().measure().await {
+            tracing::debug!(%error, "what is damaged could not be counted");
+        }
     }
 
     /// A sweep, counted: see [`Registry::sweep`].
@@ -182,6 +193,14 @@ fn reading(report: &SweepReport) -> observe::Sweep {
     }
 }
 
+/// What a server that is ready says of itself.
+pub(crate) struct Ready {
+    /// Space that is left, in bytes.
+    pub(crate) free: Option<u64>,
+    /// What waits for a push that heals it.
+    pub(crate) damaged: Damaged,
+}
+
 /// Request ids: what this process drew at start, and a number.
 struct RequestIds {
     process: u32,
@@ -226,5 +245,10 @@ impl StoreReadings for Readings {
 
     fn uploads_open(&self) -> u64 {
         self.registry.uploads().open()
+    }
+
+    fn verify(&self) -> VerifyCounts {
+        let VerifyReadings { bytes, damage, damaged } = self.registry.verifier().readings();
+        VerifyCounts { bytes, damage, damaged_blobs: damaged.blobs, damaged_manifests: damaged.manifests }
     }
 }

@@ -19,10 +19,12 @@ pub mod lease;
 pub mod meta;
 pub mod store;
 
+pub use blobs::verify::{Hashed, Identity, Pace, VerifyBytes};
 pub use blobs::{BlobHandle, BlobStore, BlobStream, Space, StagedBlob, StagedInfo};
 pub use clock::{StoreClock, Timestamp};
 pub use error::{Result, StorageError};
 pub use lease::{Reason, Terms, Verdict};
+pub use meta::verify::{Damaged, VerifyRows};
 pub use meta::{
     BlobContent, Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob,
     NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,

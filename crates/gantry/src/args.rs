@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Free what nothing names any more, now; on a running server too
     Sweep(SweepArgs),
+    /// Read everything that is stored and say what is damaged (exit code 0 or 1)
+    Verify(VerifyArgs),
     /// Ask a running registry whether it is well (exit code 0 or 1)
     Healthcheck(HealthcheckArgs),
 }
@@ -96,6 +98,18 @@ pub(crate) enum ConfigCommand {
     Show(SettingsArgs),
     /// Print a commented file with every key and its default
     Example,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Take what is damaged out of sight, so that a new push heals it, and move its files to quarantine/
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,6 +5,7 @@ mod config;
 mod healthcheck;
 mod serve;
 mod sweep;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -14,13 +15,14 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
-        Command::Serve(args) => serve::run(args),
-        Command::Config(args) => config::run(&args),
-        Command::Sweep(args) => sweep::run(&args),
-        Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Serve(args) => serve::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Config(args) => config::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Sweep(args) => sweep::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Verify(args) => verify::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("gantry: {error:#}");
             ExitCode::FAILURE

@@ -24,7 +24,7 @@ async fn sweep(args: &SweepArgs, config: Config) -> anyhow::Result<()> {
     let mut tell = |line| {
         print(args, &line);
         match line {
-            Line::Swept(_) => {}
+            Line::Swept(_) | Line::Verify(_) => {}
             Line::Sweep(_) => ended = Some(Ok(())),
             Line::Error(error) => ended = Some(Err(error)),
         }
@@ -64,7 +64,7 @@ async fn here(args: &SweepArgs, config: Config, tell: &mut impl FnMut(Line)) -> 
 }
 
 /// A store that is not there must not come into being by a command that was given the wrong directory.
-fn must_exist(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn must_exist(config: &Config) -> anyhow::Result<()> {
     let inside = config.data_dir.join("gantry.db");
     let database: &Path = config.settings.metadata.sqlite.path.as_deref().unwrap_or(&inside);
     if !database.exists() {
@@ -88,7 +88,7 @@ fn print(args: &SweepArgs, line: &Line) {
     match line {
         Line::Swept(item) => println!("{}", describe(item)),
         Line::Sweep(report) => print!("{}", summary(report)),
-        Line::Error(_) => {}
+        Line::Verify(_) | Line::Error(_) => {}
     }
 }
 

@@ -125,6 +125,15 @@ impl Config {
             }
         }
         check_sweep(&settings.sweep)?;
+        if settings.verify.interval.0.is_some_and(|interval| interval < Duration::from_millis(100)) {
+            return Err(wrong("verify.interval", "is too short: expected at least 100ms, or \"off\""));
+        }
+        if settings.verify.rate.0 == 0 {
+            return Err(wrong(
+                "verify.rate",
+                "is 0: expected at least one byte; verify.interval = \"off\" ends checks",
+            ));
+        }
         Ok(Self { settings, data_dir, anonymous, tls, base_path })
     }
 

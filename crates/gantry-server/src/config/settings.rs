@@ -53,6 +53,8 @@ table! {
         limits: Limits = Limits::default(),
         /// `[sweep]`
         sweep: Sweep = Sweep::default(),
+        /// `[verify]`
+        verify: Verify = Verify::default(),
     }
 }
 
@@ -291,5 +293,15 @@ table! {
         untagged: OptionalSpan = OptionalSpan(None),
         /// How long an upload session without activity is kept.
         upload_expiry: Span = Span(std::time::Duration::from_secs(24 * 3600)),
+    }
+}
+
+table! {
+    /// `[verify]`: reading again what is stored.
+    Verify {
+        /// How old the last check of a blob or manifest may become; `off`: nothing is checked by itself.
+        interval: OptionalSpan = OptionalSpan(Some(std::time::Duration::from_secs(7 * 24 * 3600))),
+        /// Bytes in a second that checking in the background reads at most.
+        rate: ByteSize = ByteSize(32 << 20),
     }
 }

@@ -243,6 +243,8 @@ mod tests {
         assert_eq!("7d".parse::<Span>().unwrap().to_string(), "168h");
         assert_eq!("2MB".parse::<ByteSize>().unwrap().0, 2_000_000);
         assert_eq!("unlimited".parse::<Limit>().unwrap(), Limit(None));
+        assert_eq!("off".parse::<OptionalSpan>().unwrap(), OptionalSpan(None));
+        assert_eq!("5m".parse::<OptionalSpan>().unwrap().to_string(), "5m");
         assert_eq!("off".parse::<OptionalAddress>().unwrap(), OptionalAddress(None));
     }
 

@@ -104,6 +104,21 @@ pub trait StoreReadings: Send + Sync + 'static {
     fn writable(&self) -> bool;
     /// Upload sessions that this process holds.
     fn uploads_open(&self) -> u64;
+    /// Checks of what is stored.
+    fn verify(&self) -> VerifyCounts;
+}
+
+/// What checks of the stored bytes count.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyCounts {
+    /// Bytes that were read to be checked.
+    pub bytes: u64,
+    /// Blobs and manifests that were found damaged.
+    pub damage: u64,
+    /// Blobs that are damaged now.
+    pub damaged_blobs: u64,
+    /// Manifests that are damaged now.
+    pub damaged_manifests: u64,
 }
 
 fn latency_buckets() -> Histogram {
@@ -250,6 +265,19 @@ impl Collector for StoreCollector {
             None,
             self.0.writable().into(),
         )?;
+        let verify = self.0.verify();
+        gauge(
+            "store_damaged_blobs",
+            "Blobs that wait for a push that heals them",
+            None,
+            verify.damaged_blobs,
+        )?;
+        gauge(
+            "store_damaged_manifests",
+            "Manifests that wait for a push that heals them",
+            None,
+            verify.damaged_manifests,
+        )?;
         gauge(
             "cache_size",
             "Memory used by cached manifests and blob records",
@@ -286,6 +314,14 @@ impl Collector for StoreCollector {
             "Operations committed; divided by commits: operations per group",
             stats.operations,
         )?;
+        counter("verify_damaged", "Blobs and manifests that were found damaged", verify.damage)?;
+        let help = "Bytes of blobs and manifests that were read to be checked";
+        ConstCounter::<u64>::new(verify.bytes).encode(to.encode_descriptor(
+            "verify",
+            help,
+            Some(&Unit::Bytes),
+            MetricType::Counter,
+        )?)?;
         let help = "Transactions committed, by how many operations shared them (at most)";
         let mut groups = to.encode_descriptor("database_groups", help, None, MetricType::Counter)?;
         let most = GROUP_SIZE_BUCKETS.iter().map(u64::to_string).chain(["more".to_owned()]);

@@ -4,4 +4,4 @@ mod log;
 mod metrics;
 
 pub use log::start as start_log;
-pub use metrics::{Metrics, Outcome, StoreReadings, Sweep};
+pub use metrics::{Metrics, Outcome, StoreReadings, Sweep, VerifyCounts};

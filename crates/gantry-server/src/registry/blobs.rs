@@ -80,9 +80,24 @@ impl Registry {
         }
         // Deleted and swept since its record was read?
         match self.meta.blob(repo, &blob.digest).await? {
-            Some(_) => Err(RegistryError::BytesMissing(blob.digest)),
+            Some(_) => {
+                self.verifier.lost(&blob.digest, blob.size).await;
+                Err(RegistryError::BytesMissing(blob.digest))
+            }
             None => Err(blob_unknown(repo, &blob.digest)),
         }
+    }
+
+    /// Opens a blob for reading all of it: bytes that were not checked for long are checked on the way, and break off when they
+    /// are wrong.
+    ///
+    /// # Errors
+    /// The store failed, or lost the bytes.
+    pub async fn open_whole_blob(&self, repo: &RepoName, blob: &Blob) -> Result<BlobBytes> {
+        Ok(match self.open_blob(repo, blob).await? {
+            BlobBytes::Stored(handle) => BlobBytes::Stored(self.verifier.watch(blob, handle)),
+            inline => inline,
+        })
     }
 
     /// Takes a blob out of a repository (end-10). Other repositories keep it.

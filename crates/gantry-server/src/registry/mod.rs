@@ -11,6 +11,7 @@ mod locks;
 mod manifests;
 mod sweep;
 mod uploads;
+pub mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use lists::Listing;
 pub use manifests::ManifestPut;
 pub use sweep::{Fate, SweepItem, SweepReport, Swept};
 pub use uploads::{Piece, Progress, Started, Uploads};
+pub use verify::{Schedule, Verifier};
 
 /// A request body, or any other bytes that come bit by bit.
 pub type ByteSource =
@@ -58,6 +60,8 @@ pub struct Limits {
     pub promises: Terms,
     /// How long manifests stay that neither a tag nor an index names; `None`: for good.
     pub untagged: Option<Terms>,
+    /// When what is stored is checked again.
+    pub verify: Schedule,
 }
 
 /// All repositories of one store.
@@ -69,6 +73,7 @@ pub struct Registry {
     locks: Arc<DigestLocks>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
+    verifier: Verifier,
 }
 
 impl Registry {
@@ -77,12 +82,19 @@ impl Registry {
         let locks = Arc::new(DigestLocks::default());
         let (meta, blobs) = (Arc::clone(&store.meta), Arc::clone(&store.blobs));
         let uploads = Uploads::new(Arc::clone(&meta), Arc::clone(&blobs), Arc::clone(&locks), &limits);
-        Self { meta, blobs, limits, uploads, locks, sweeping: tokio::sync::Mutex::default() }
+        let verifier =
+            Verifier::new(Arc::clone(&meta), Arc::clone(&blobs), Arc::clone(&locks), limits.verify);
+        Self { meta, blobs, limits, uploads, locks, sweeping: tokio::sync::Mutex::default(), verifier }
     }
 
     /// The upload sessions.
     pub fn uploads(&self) -> &Uploads {
         &self.uploads
+    }
+
+    /// The checks of what is stored.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// What is accepted.

@@ -278,7 +278,7 @@ impl Run<'_> {
     async fn remove_file(&mut self, freed: &FreedBlob) -> Result<bool> {
         let registry = self.registry;
         let Some(_alone) = registry.locks.try_removing(&freed.digest) else { return Ok(false) };
-        let has_row = registry.meta.any_blob(&freed.digest).await?.is_some();
+        let has_row = registry.meta.blob_state(&freed.digest).await?.is_some();
         if gantry_storage::lease::may_remove_file(has_row)
             && registry.blobs.remove(&freed.digest, freed.location.as_deref()).await?
         {

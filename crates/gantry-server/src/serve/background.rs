@@ -66,6 +66,10 @@ pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
             }
         });
     }
+    let verifier = app.registry.verifier().clone();
+    tasks.spawn(async move { verifier.run().await });
+    let verifier = app.registry.verifier().clone();
+    tasks.spawn(async move { verifier.keep_notes().await });
     tasks
 }
 

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::registry::verify::Event;
 use crate::registry::{SweepItem, SweepReport};
 
 /// Commands served at once.
@@ -38,6 +39,8 @@ pub enum Line {
     Swept(SweepItem),
     /// What the sweep came to: the last line.
     Sweep(SweepReport),
+    /// What a check of everything tells; the last one says so.
+    Verify(Event),
     /// It failed: the last line.
     Error(String),
 }
@@ -115,6 +118,10 @@ fn route(app: &Arc<App>, request: &http::Request<Incoming>) -> Answer {
             let dry_run = request.uri().query() == Some("dry-run");
             sweep(Arc::clone(app), dry_run)
         }
+        (&Method::POST, "/verify") => {
+            let repair = request.uri().query() == Some("repair");
+            verify(Arc::clone(app), repair)
+        }
         _ => {
             let line = format!("{}\n", serde_json::json!({ "error": "there is no such command" }));
             answer(StatusCode::NOT_FOUND, Full::new(Bytes::from(line)).boxed())
@@ -136,6 +143,27 @@ fn sweep(app: Arc<App>, dry_run: bool) -> Answer {
         let (result, ()) = tokio::join!(work, forward);
         let last = result.map_or_else(|error| Line::Error(error.to_string()), Line::Sweep);
         let _ = lines.send(last).await;
+    });
+    answer(StatusCode::OK, body)
+}
+
+/// Ends when the command goes away: it may read for hours, and what it found and did is done.
+fn verify(app: Arc<App>, repair: bool) -> Answer {
+    let (lines, body) = lines();
+    tokio::spawn(async move {
+        let (events, mut incoming) = mpsc::channel(WAITING);
+        let work = app.registry.verify(repair, events);
+        let forward = async {
+            while let Some(event) = incoming.recv().await {
+                if lines.send(Line::Verify(event)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = async { tokio::join!(work, forward); } => {}
+            () = lines.closed() => {}
+        }
     });
     answer(StatusCode::OK, body)
 }

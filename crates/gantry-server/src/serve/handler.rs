@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gantry_oci::{Endpoint, classify};
+use gantry_storage::Damaged;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::activity::Busy;
-use crate::app::App;
+use crate::app::{App, Ready};
 use crate::http::reply::{self, Response, json};
 use crate::http::{ApiError, Body, Peer, RequestBody, error};
 use crate::observe::Outcome;
@@ -78,7 +79,14 @@ pub(super) async fn health(app: &App, method: &Method, path: &str) -> Option<Res
     }
     let (status, body) = match path {
         "/readyz" => match app.ready().await {
-            Ok(free) => (StatusCode::OK, serde_json::json!({ "status": "ok", "disk_free_bytes": free })),
+            Ok(Ready { free, damaged }) => {
+                let mut told = serde_json::json!({ "status": "ok", "disk_free_bytes": free });
+                if damaged != Damaged::default() {
+                    told["damaged"] =
+                        serde_json::json!({ "blobs": damaged.blobs, "manifests": damaged.manifests });
+                }
+                (StatusCode::OK, told)
+            }
             Err(reason) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 serde_json::json!({ "status": "unavailable", "reason": reason }),

@@ -79,7 +79,9 @@ pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), 
         Ok(control) => {
             tasks.spawn(control.serve(Arc::clone(&app)));
         }
-        Err(error) => tracing::warn!(%error, "no control socket: `gantry sweep` cannot talk to this server"),
+        Err(error) => {
+            tracing::warn!(%error, "no control socket: `gantry sweep` and `gantry verify` cannot talk to this server")
+        }
     }
     let accepting = tokio::spawn(connection::accept(Arc::clone(&app), registry, tls.clone(), stopping));
     greet(&greeting);

@@ -57,6 +57,7 @@ async fn route(app: &App, request: &http::Request<Incoming>, id: &str) -> Respon
     let path = request.uri().path();
     if path == "/metrics" && matches!(*request.method(), Method::GET | Method::HEAD) {
         app.measure_space().await;
+        app.measure_damage().await;
         let mut response = reply::reply(StatusCode::OK, Body::whole(app.metrics.render()));
         response.headers_mut().insert(header::CONTENT_TYPE, OPENMETRICS);
         return response;

@@ -29,7 +29,7 @@ pub(super) async fn get(cx: &Context<'_>, name: &RepoName, digest: &Digest) -> R
         };
         match range {
             RangeOutcome::Full => {
-                whole(Body::blob(&cx.app.registry.open_blob(name, &blob).await?, 0..size), size)
+                whole(Body::blob(&cx.app.registry.open_whole_blob(name, &blob).await?, 0..size), size)
             }
             RangeOutcome::One(range) => one(&cx.app.registry.open_blob(name, &blob).await?, range, size),
             RangeOutcome::Many(ranges) => many(cx.app.registry.open_blob(name, &blob).await?, &ranges, size),

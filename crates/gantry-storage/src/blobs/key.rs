@@ -5,6 +5,9 @@
 //! ├── gantry.store                                    Key::Marker: whose bytes these are
 //! ├── uploads
 //! │   └── <upload id>                                 Key::Upload: bytes that are still arriving
+//! ├── quarantine
+//! │   └── sha256                                      Key::QuarantineOf
+//! │       └── abcdef...                               Key::Quarantine: bytes that were found wrong; a second copy is abcdef....2
 //! └── docker/registry/v2/blobs
 //!     ├── sha256
 //!     │   └── ab                                      Key::Shard: the first two digits
@@ -30,6 +33,12 @@ pub enum Key {
     Uploads,
     /// One upload's bytes.
     Upload(UploadId),
+    /// Where bytes of an algorithm's blobs are put that were found wrong.
+    QuarantineOf(Algorithm),
+    /// Bytes that were found wrong, by how many there were before them.
+    Quarantine(Digest, u32),
+    /// Where a Distribution registry keeps its links, on a volume that was its own.
+    ForeignRecords,
     /// Where all blobs are.
     Blobs,
     /// All blobs of an algorithm.
@@ -49,6 +58,12 @@ impl fmt::Display for Key {
             Key::Marker => f.write_str("gantry.store"),
             Key::Uploads => f.write_str("uploads"),
             Key::Upload(id) => write!(f, "uploads/{id}"),
+            Key::QuarantineOf(algorithm) => write!(f, "quarantine/{}", algorithm.as_str()),
+            Key::Quarantine(digest, copy) => {
+                write!(f, "{}/{}", Key::QuarantineOf(digest.algorithm()), digest.hex())?;
+                if *copy == 0 { Ok(()) } else { write!(f, ".{}", copy.saturating_add(1)) }
+            }
+            Key::ForeignRecords => f.write_str("docker/registry/v2/repositories"),
             Key::Blobs => f.write_str(BLOBS),
             Key::Algorithm(algorithm) => write!(f, "{BLOBS}/{}", algorithm.as_str()),
             Key::Shard(digest) => {

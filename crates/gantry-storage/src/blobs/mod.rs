@@ -8,6 +8,7 @@ pub mod key;
 pub mod local;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
+pub mod verify;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use gantry_oci::{Algorithm, Digest, Hasher, UploadId};
 
+use self::verify::{Identity, VerifyBytes};
 use crate::clock::Timestamp;
 use crate::error::Result;
 
@@ -26,7 +28,7 @@ pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// A place for bytes.
 #[async_trait]
-pub trait BlobStore: Send + Sync + 'static {
+pub trait BlobStore: VerifyBytes + Send + Sync + 'static {
     /// Begins (offset 0) or goes on with an upload's bytes; what lies behind `offset` is cut off. `hasher` is the state
     /// after `offset` bytes. An earlier handle of the same upload is of no use from then on.
     ///
@@ -97,6 +99,9 @@ pub trait StagedBlob: Send {
 pub trait BlobHandle: Send + Sync {
     /// In bytes.
     fn size(&self) -> u64;
+
+    /// Which bytes these are, among all that are ever stored under the same digest.
+    fn identity(&self) -> Identity;
 
     /// The bytes of `range` (cut to the blob's size): exactly those, or an error item; never fewer with a clean end.
     fn read(&self, range: Range<u64>) -> BlobStream;

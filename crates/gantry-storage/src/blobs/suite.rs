@@ -8,6 +8,8 @@
     reason = "a behaviour suite: a failed expectation is a failed test"
 )]
 
+mod verify;
+
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub async fn run(blobs: Blobs) {
     what_is_not_there_is_none(&blobs).await;
     discarding_frees_and_may_be_repeated(&blobs).await;
     space_makes_sense(&blobs).await;
+    verify::run(&blobs).await;
     assert_eq!(blobs.staged().await.expect("a list").len(), before, "nothing is left behind");
     assert_eq!(blobs.read_only(), None);
 }

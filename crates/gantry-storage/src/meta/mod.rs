@@ -10,6 +10,7 @@ pub mod sqlite;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 mod sweep;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +20,13 @@ use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
 pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
+use self::verify::VerifyRows;
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::Result;
 
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
 #[async_trait]
-pub trait MetaStore: Send + Sync + 'static {
+pub trait MetaStore: VerifyRows + Send + Sync + 'static {
     /// Names of repositories in byte order, strictly after `after`, at most `limit`.
     async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
 
@@ -235,6 +237,8 @@ pub struct StoredBlob {
     /// The date since which no manifest of the repository names it (see [`crate::lease`]); always `None` in the answer of
     /// [`MetaStore::any_blob`].
     pub unreferenced_since: Option<Timestamp>,
+    /// When the bytes were last read whole and found right, their arrival included; 0: never.
+    pub verified_at: Timestamp,
 }
 
 /// Where a blob's bytes are.
@@ -316,4 +320,6 @@ pub struct MetaStats {
     pub database_bytes: u64,
     /// Upload sessions open at the last commit.
     pub uploads_open: u64,
+    /// Rows whose bytes were found wrong when they were read for somebody.
+    pub damage_met: u64,
 }

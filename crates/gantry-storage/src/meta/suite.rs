@@ -10,6 +10,7 @@
 )]
 
 mod sweep;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub async fn run(meta: Meta) {
     a_blob_ends_its_upload(&meta).await;
     many_writers_of_one_thing_all_succeed(&meta).await;
     sweep::run(&meta).await;
+    verify::run(&meta).await;
     assert_eq!(meta.read_only(), None);
 }
 

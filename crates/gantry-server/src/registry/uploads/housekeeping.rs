@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_oci::UploadId;
 use gantry_storage::Timestamp;
 
 use super::{Data, Result, Uploads};
@@ -45,6 +46,11 @@ impl Uploads {
         }
         self.rest();
         Ok(())
+    }
+
+    /// Whether this process holds the session.
+    pub(in crate::registry) fn holds(&self, upload: &UploadId) -> bool {
+        self.0.lock_sessions().contains_key(upload)
     }
 
     /// Forgets idle sessions that a row can bring back.

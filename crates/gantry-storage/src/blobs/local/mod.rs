@@ -12,6 +12,7 @@ mod read;
 mod remove;
 mod slots;
 mod stage;
+mod verify;
 
 use std::fs::File;
 use std::io;
@@ -181,12 +182,18 @@ impl BlobStore for LocalBlobs {
             None => self.blocking("opening a blob", move |inner| read::open(inner, digest)).await?,
         };
         let Some(file) = opened else { return Ok(None) };
-        let length = file.metadata().map_err(|error| StorageError::from_io("opening a blob", error))?.len();
+        let metadata = file.metadata().map_err(|error| StorageError::from_io("opening a blob", error))?;
+        let length = metadata.len();
         if length != size {
             tracing::error!(%digest, length, expected = size, "blob {digest} has the wrong length on disk");
             return Ok(None);
         }
-        Ok(Some(Arc::new(LocalBlob::new(file, size, Arc::clone(&self.0.buffers)))))
+        Ok(Some(Arc::new(LocalBlob::new(
+            file,
+            size,
+            verify::identity(&metadata),
+            Arc::clone(&self.0.buffers),
+        ))))
     }
 
     async fn remove(&self, digest: &Digest, location: Option<&str>) -> Result<bool> {

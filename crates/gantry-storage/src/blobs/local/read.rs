@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use super::Inner;
 use super::buffers::{Buffers, LARGE, SMALL};
 use crate::blobs::key::Key;
+use crate::blobs::verify::Identity;
 use crate::blobs::{BlobHandle, BlobStream};
 use crate::error::{Result, StorageError};
 
@@ -62,18 +63,23 @@ pub(super) fn open(inner: &Inner, digest: Digest) -> Result<Option<File>> {
 pub(super) struct LocalBlob {
     file: Arc<File>,
     size: u64,
+    identity: Identity,
     buffers: Arc<Buffers>,
 }
 
 impl LocalBlob {
-    pub(super) fn new(file: File, size: u64, buffers: Arc<Buffers>) -> LocalBlob {
-        LocalBlob { file: Arc::new(file), size, buffers }
+    pub(super) fn new(file: File, size: u64, identity: Identity, buffers: Arc<Buffers>) -> LocalBlob {
+        LocalBlob { file: Arc::new(file), size, identity, buffers }
     }
 }
 
 impl BlobHandle for LocalBlob {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
     }
 
     fn read(&self, range: Range<u64>) -> BlobStream {

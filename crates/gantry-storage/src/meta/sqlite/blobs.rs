@@ -7,20 +7,21 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{manifests, repos, uploads};
+use super::{manifests, repos, uploads, verify};
 use crate::clock::Timestamp;
 use crate::lease;
 use crate::meta::{BlobContent, NewBlob, StoredBlob};
 
-pub(super) const LINKED: &str = "SELECT b.size, b.location, b.content, l.unreferenced_since
+pub(super) const LINKED: &str = "SELECT b.size, b.location, b.content, l.unreferenced_since, b.verified_at
      FROM repositories r CROSS JOIN blobs b CROSS JOIN repository_blobs l
-     WHERE r.name = ?1 AND b.digest = ?2 AND l.repository = r.id AND l.blob = b.id";
-pub(super) const ANY: &str = "SELECT size, location, content, NULL FROM blobs WHERE digest = ?1";
+     WHERE r.name = ?1 AND b.digest = ?2 AND b.damaged_at IS NULL AND l.repository = r.id AND l.blob = b.id";
+pub(super) const ANY: &str =
+    "SELECT size, location, content, NULL, verified_at FROM blobs WHERE digest = ?1 AND damaged_at IS NULL";
 pub(super) const IS_LINKED: &str = "SELECT 1 FROM blobs b CROSS JOIN repository_blobs l
-     WHERE b.digest = ?2 AND l.repository = ?1 AND l.blob = b.id";
+     WHERE b.digest = ?2 AND b.damaged_at IS NULL AND l.repository = ?1 AND l.blob = b.id";
 pub(super) const HOLDERS: &str = "SELECT r.name
      FROM blobs b CROSS JOIN repository_blobs l CROSS JOIN repositories r
-     WHERE b.digest = ?1 AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
+     WHERE b.digest = ?1 AND b.damaged_at IS NULL AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
 pub(super) const ID: &str = "SELECT id FROM blobs WHERE digest = ?1";
 pub(super) const LINKS: &str = "SELECT 1 FROM blobs b CROSS JOIN repository_blobs l
      WHERE b.digest = ?1 AND l.blob = b.id LIMIT ?2";
@@ -48,7 +49,8 @@ fn stored(row: &Row<'_>, digest: &Digest) -> rusqlite::Result<StoredBlob> {
         None => BlobContent::Stored { location: row.get(1)? },
     };
     let unreferenced_since = row.get::<_, Option<i64>>(3)?.map(Timestamp);
-    Ok(StoredBlob { digest: *digest, size: unsigned(row, 0)?, content, unreferenced_since })
+    let verified_at = Timestamp(row.get(4)?);
+    Ok(StoredBlob { digest: *digest, size: unsigned(row, 0)?, content, unreferenced_since, verified_at })
 }
 
 /// How many repositories hold the blob, counted up to `limit`.
@@ -75,8 +77,11 @@ pub(super) fn holders(
 
 pub(super) fn put(batch: &mut Batch<'_>, blob: &NewBlob) -> rusqlite::Result<()> {
     let id = match id(batch.connection, &blob.digest)? {
-        Some(id) => id,
-        None => insert(batch.connection, blob)?,
+        Some(id) => {
+            verify::heal_blob(batch, id, blob)?;
+            id
+        }
+        None => insert(batch, blob)?,
     };
     let repository = repos::id_or_new(batch, &blob.repo)?;
     link(batch, &blob.repo, repository, &blob.digest, id)?;
@@ -113,18 +118,19 @@ fn renew_all(
     Ok(())
 }
 
-fn insert(connection: &Connection, blob: &NewBlob) -> rusqlite::Result<i64> {
+fn insert(batch: &Batch<'_>, blob: &NewBlob) -> rusqlite::Result<i64> {
     let (location, content) = match &blob.content {
         BlobContent::Inline(bytes) => (None, Some(bytes.as_ref())),
         BlobContent::Stored { location } => (location.as_deref(), None),
     };
-    connection
+    let (digest, size, created) = (DigestColumn(blob.digest), integer(blob.size), Timestamp::now().0);
+    batch
+        .connection
         .prepare_cached(
-            "INSERT INTO blobs (digest, size, created, location, content) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
+            "INSERT INTO blobs (digest, size, created, location, content, verified_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
         )?
-        .query_row((DigestColumn(blob.digest), integer(blob.size), Timestamp::now().0, location, content), |row| {
-            row.get(0)
-        })
+        .query_row((digest, size, created, location, content, batch.now.0), |row| row.get(0))
 }
 
 pub(super) fn mount(

@@ -8,16 +8,16 @@ use rusqlite::{Connection, Error, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, unsigned};
 use super::writer::Batch;
-use super::{blobs, repos, sweep, tags};
+use super::{blobs, repos, sweep, tags, verify};
 use crate::clock::Timestamp;
 use crate::meta::{NewManifest, PutManifest, Referrer, StoredManifest};
 
 pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content, NULL
      FROM repositories r CROSS JOIN tags t CROSS JOIN manifests m
-     WHERE r.name = ?1 AND t.repository = r.id AND t.name = ?2 AND m.id = t.manifest";
+     WHERE r.name = ?1 AND t.repository = r.id AND t.name = ?2 AND m.id = t.manifest AND m.damaged_at IS NULL";
 pub(super) const BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.content, i.since
      FROM repositories r CROSS JOIN manifests m LEFT JOIN idle_manifests i ON i.manifest = m.id
-     WHERE r.name = ?1 AND m.repository = r.id AND m.digest = ?2";
+     WHERE r.name = ?1 AND m.repository = r.id AND m.digest = ?2 AND m.damaged_at IS NULL";
 pub(super) const EXISTING: &str =
     "SELECT id, media_type FROM manifests WHERE repository = ?1 AND digest = ?2";
 pub(super) const REFERRERS: &str =
@@ -80,7 +80,7 @@ pub(super) fn missing(connection: &Connection, manifest: &NewManifest) -> rusqli
     }
     for digest in &manifest.manifests {
         let there = match repository {
-            Some(repository) => existing(connection, repository, digest)?.is_some(),
+            Some(repository) => verify::manifest_is_whole(connection, repository, digest)?,
             None => false,
         };
         // A manifest that lists itself is refused like any other that is not there: no digest contains itself.
@@ -100,6 +100,7 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
     let repository = repos::id_or_new(batch, &manifest.repo)?;
     let id = match existing(batch.connection, repository, &manifest.digest)? {
         Some((id, media_type)) => {
+            verify::heal_manifest(batch, id, manifest)?;
             // The same bytes may be pushed under another media type: the last one counts, for its tags too.
             if media_type != manifest.media_type {
                 batch
@@ -113,7 +114,7 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
             id
         }
         None => {
-            let id = insert(batch.connection, repository, manifest, now)?;
+            let id = insert(batch, repository, manifest, now)?;
             put_edges(batch, id, repository, manifest)?;
             batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
             id
@@ -176,12 +177,7 @@ pub(super) fn id(connection: &Connection, repository: i64, digest: &Digest) -> r
     Ok(existing(connection, repository, digest)?.map(|(id, _)| id))
 }
 
-fn insert(
-    connection: &Connection,
-    repository: i64,
-    manifest: &NewManifest,
-    now: i64,
-) -> rusqlite::Result<i64> {
+fn insert(batch: &Batch<'_>, repository: i64, manifest: &NewManifest, now: i64) -> rusqlite::Result<i64> {
     let annotations = match manifest.subject {
         Some(_) if !manifest.annotations.is_empty() => Some(
             serde_json::to_string(&manifest.annotations)
@@ -189,11 +185,12 @@ fn insert(
         ),
         _ => None,
     };
-    connection
+    batch
+        .connection
         .prepare_cached(
             "INSERT INTO manifests
-                (repository, digest, size, created, media_type, artifact_type, subject, annotations, content)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+                (repository, digest, size, created, media_type, artifact_type, subject, annotations, content, verified_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
         )?
         .query_row(
             (
@@ -206,6 +203,7 @@ fn insert(
                 manifest.subject.map(DigestColumn),
                 annotations,
                 manifest.bytes.as_ref(),
+                batch.now.0,
             ),
             |row| row.get(0),
         )

@@ -19,6 +19,7 @@ mod sweep;
 mod tags;
 mod uploads;
 mod value;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -98,6 +99,15 @@ const HOT_SQL: &[&str] = &[
     uploads::GET,
     uploads::EXPIRED,
     uploads::UNDER_WAY,
+    verify::BLOBS_ALL,
+    verify::BLOBS_DUE,
+    verify::BLOB_STATE,
+    verify::HOLDERS,
+    verify::MANIFESTS_ALL,
+    verify::MANIFESTS_DUE,
+    verify::MANIFEST_WHOLE,
+    verify::DAMAGED_BLOBS,
+    verify::DAMAGED_MANIFESTS,
 ];
 
 /// Why a database file was not opened.
@@ -219,7 +229,8 @@ impl ExaminedDatabase {
         let writer = Writer::start(self.connection, Arc::clone(&shared), keep, self.path.clone()).map_err(
             |error| OpenDatabaseError::Storage(StorageError::from_io("starting the writer", error)),
         )?;
-        Ok(SqliteMeta { writer, readers: Arc::new(Readers::new(&self.path)), shared, path: self.path })
+        let readers = Arc::new(Readers::new(&self.path));
+        Ok(SqliteMeta { writer, readers, shared, path: self.path, damage_met: AtomicU64::new(0) })
     }
 }
 
@@ -229,6 +240,7 @@ pub struct SqliteMeta {
     readers: Arc<Readers>,
     shared: Arc<Shared>,
     path: PathBuf,
+    damage_met: AtomicU64,
 }
 
 impl SqliteMeta {
@@ -268,12 +280,14 @@ impl MetaStore for SqliteMeta {
         }
         let ticket = self.shared.cache.begin_read(ask);
         let key = Key::reference(repo, reference);
-        let (repo, reference) = (repo.clone(), reference.clone());
+        let (name, reference) = (repo.clone(), reference.clone());
         let found = self
             .readers
-            .read("reading a manifest", move |c| manifests::get(c, &repo, &reference))
-            .await?
-            .map(Arc::new);
+            .read("reading a manifest", move |c| {
+                Ok(manifests::get(c, &name, &reference)?.map(verify::manifest_read))
+            })
+            .await?;
+        let found = self.only_whole_manifest(repo, found).await?;
         if let (Some(ticket), Some(manifest)) = (ticket, &found) {
             self.shared.cache.end_read(ticket, key, Value::Manifest(Arc::clone(manifest)));
         }
@@ -332,9 +346,9 @@ impl MetaStore for SqliteMeta {
         let key = Key::Blob(repo.clone(), digest);
         let found = self
             .readers
-            .read("reading a blob's row", move |c| blobs::get(c, &repo, &digest))
-            .await?
-            .map(Arc::new);
+            .read("reading a blob's row", move |c| Ok(blobs::get(c, &repo, &digest)?.map(verify::blob_read)))
+            .await?;
+        let found = self.only_whole_blob(found).await?;
         if let (Some(ticket), Some(blob)) = (ticket, &found) {
             self.shared.cache.end_read(ticket, key, Value::Blob(Arc::clone(blob)));
         }
@@ -343,7 +357,11 @@ impl MetaStore for SqliteMeta {
 
     async fn any_blob(&self, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
         let digest = *digest;
-        Ok(self.readers.read("reading a blob's row", move |c| blobs::any(c, &digest)).await?.map(Arc::new))
+        let found = self
+            .readers
+            .read("reading a blob's row", move |c| Ok(blobs::any(c, &digest)?.map(verify::blob_read)))
+            .await?;
+        self.only_whole_blob(found).await
     }
 
     async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepoName>> {
@@ -505,6 +523,7 @@ impl MetaStore for SqliteMeta {
             cache_bytes: shared.cache.bytes(),
             database_bytes: bytes(&self.path) + bytes(Path::new(&log)),
             uploads_open: u64::try_from(shared.uploads_open.load(Ordering::Relaxed)).unwrap_or(0),
+            damage_met: self.damage_met.load(Ordering::Relaxed),
         }
     }
 }

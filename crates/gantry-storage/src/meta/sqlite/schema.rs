@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
 
 /// What each version adds to the one before; the first makes version 1.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE settings (
@@ -157,6 +157,18 @@ INSERT INTO freed_blobs (digest, size, location)
 DELETE FROM blobs WHERE NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob = blobs.id);
 
 CREATE INDEX uploads_by_repository ON uploads (repository);
+";
+
+/// When bytes were last found right, and since when they are known to be wrong. What is damaged is not there for clients.
+const V3: &str = "
+ALTER TABLE blobs ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0;    -- the store's own time; 0: never
+ALTER TABLE blobs ADD COLUMN damaged_at INTEGER;
+CREATE INDEX blobs_by_verified ON blobs (verified_at) WHERE damaged_at IS NULL;
+CREATE INDEX blobs_damaged ON blobs (damaged_at) WHERE damaged_at IS NOT NULL;
+ALTER TABLE manifests ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE manifests ADD COLUMN damaged_at INTEGER;
+CREATE INDEX manifests_by_verified ON manifests (verified_at) WHERE damaged_at IS NULL;
+CREATE INDEX manifests_damaged ON manifests (damaged_at) WHERE damaged_at IS NOT NULL;
 ";
 
 /// The newest schema version that this program knows.
