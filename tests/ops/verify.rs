@@ -190,6 +190,39 @@ async fn a_flipped_byte_resets_the_stream_over_http_2() {
     repo.client.get("/v2/").await.status(200);
 }
 
+/// A pull checks what was not checked for long, once: later pulls, and pulls of a part, cost nothing more.
+#[tokio::test]
+async fn a_pull_checks_what_is_due_and_not_again() {
+    let mut app = Gantry::options().set("verify.rate", "8KiB").start().await;
+    let name = app.repo().name;
+    let blob = Blob::new(300_000);
+    let repo = app.client().at(&name);
+    repo.push_blob(&Blob::new(2 << 20)).await;
+    repo.push_blob(&blob).await;
+    repo.has_blob(&blob).await;
+    assert_eq!(metric(&app, "gantry_verify_bytes_total").await, 0, "pushed just now");
+    app.sigterm().await;
+    // Long ago; the large one first, which keeps the background busy.
+    let database = rusqlite::Connection::open(app.data().join("gantry.db")).expect("the database");
+    database
+        .execute_batch("UPDATE blobs SET verified_at = CASE WHEN size > 1000000 THEN 0 ELSE 1 END")
+        .expect("changed");
+    drop(database);
+    app.restart().await;
+    let repo = app.client().at(&name);
+    let part = repo.client.get(&repo.blob(&blob.digest)).header("range", "bytes=0-299998").await;
+    part.status(206);
+    assert_eq!(metric(&app, "gantry_verify_bytes_total").await, 0);
+    repo.has_blob(&blob).await;
+    assert_eq!(metric(&app, "gantry_verify_bytes_total").await, 300_000);
+    eventually("it is written down", async || {
+        let before = metric(&app, "gantry_verify_bytes_total").await;
+        repo.has_blob(&blob).await;
+        (metric(&app, "gantry_verify_bytes_total").await == before).then_some(())
+    })
+    .await;
+}
+
 /// The background finds damage that nobody asks for.
 #[tokio::test]
 async fn the_background_finds_what_nobody_pulls() {

@@ -95,7 +95,7 @@ impl Registry {
     /// The store failed, or lost the bytes.
     pub async fn open_whole_blob(&self, repo: &RepoName, blob: &Blob) -> Result<BlobBytes> {
         Ok(match self.open_blob(repo, blob).await? {
-            BlobBytes::Stored(handle) => BlobBytes::Stored(self.verifier.watch(blob, handle)),
+            BlobBytes::Stored(handle) => BlobBytes::Stored(self.verifier.watch(repo, blob, handle).await?),
             inline => inline,
         })
     }

@@ -80,7 +80,7 @@ pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), 
             tasks.spawn(control.serve(Arc::clone(&app)));
         }
         Err(error) => {
-            tracing::warn!(%error, "no control socket: `gantry sweep` and `gantry verify` cannot talk to this server")
+            tracing::warn!(%error, "no control socket: `gantry sweep` and `gantry verify` cannot talk to this server");
         }
     }
     let accepting = tokio::spawn(connection::accept(Arc::clone(&app), registry, tls.clone(), stopping));

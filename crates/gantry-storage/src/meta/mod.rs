@@ -237,7 +237,8 @@ pub struct StoredBlob {
     /// The date since which no manifest of the repository names it (see [`crate::lease`]); always `None` in the answer of
     /// [`MetaStore::any_blob`].
     pub unreferenced_since: Option<Timestamp>,
-    /// When the bytes were last read whole and found right, their arrival included; 0: never.
+    /// When the bytes were last read whole and found right, their arrival included; 0: never. A record from memory may not know
+    /// of the last check yet: [`VerifyRows::reread_blob`] does.
     pub verified_at: Timestamp,
 }
 

@@ -4,11 +4,14 @@
 //! clients (so that they upload it again), but its rows, links and tags stay; storing the same bytes again makes it whole for
 //! everybody who links it. Nothing here decides what is damaged: who reads the bytes does.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use gantry_oci::{Digest, RepoName};
 
 use crate::clock::Timestamp;
 use crate::error::Result;
+use crate::meta::StoredBlob;
 
 /// The part of [`crate::MetaStore`] that serves checks.
 #[async_trait]
@@ -18,6 +21,9 @@ pub trait VerifyRows {
 
     /// Manifests in the order of `walk`, hashed on the way, at most `limit`.
     async fn manifests_to_verify(&self, walk: Walk, limit: usize) -> Result<Vec<Row<ManifestRow>>>;
+
+    /// The same as [`crate::MetaStore::blob`], read anew.
+    async fn reread_blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
 
     /// A blob's row as it stands, damaged or not.
     async fn blob_state(&self, digest: &Digest) -> Result<Option<BlobState>>;
@@ -41,7 +47,7 @@ pub trait VerifyRows {
     /// Notes that these were read just now and found right. One commit for all of them.
     async fn note_verified(&self, blobs: Vec<Digest>, manifests: Vec<i64>) -> Result<()>;
 
-    /// How many blobs and manifests are damaged. Cheap while they are few.
+    /// How many blobs and manifests are damaged, counted up to [`COUNTED`].
     async fn damaged(&self) -> Result<Damaged>;
 
     /// Which of these digests have bytes in the blob store as far as the rows know: as blobs, or as what the next sweep removes.
@@ -161,6 +167,9 @@ pub struct BlobState {
     /// Since when it is known to be damaged.
     pub damaged_at: Option<Timestamp>,
 }
+
+/// Damaged things beyond this number are not counted one by one.
+pub const COUNTED: u64 = 100_000;
 
 /// How much is damaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

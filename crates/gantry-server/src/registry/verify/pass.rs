@@ -28,6 +28,11 @@ impl Verifier {
         let Some(interval) = self.0.interval else { return };
         let pause = (interval / 20).clamp(Duration::from_millis(20), Duration::from_secs(3600));
         loop {
+            if self.0.meta.read_only().is_some() {
+                // What is found cannot be written down, and everything would be read again and again.
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
             let pause = match self.0.pass(self.0.meta.now().minus(interval)).await {
                 Ok(()) => pause,
                 Err(error) => {

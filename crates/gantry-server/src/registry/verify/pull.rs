@@ -11,22 +11,31 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use gantry_oci::{Digest, Hasher};
+use gantry_oci::{Digest, Hasher, RepoName};
 use gantry_storage::{BlobHandle, BlobStream, Identity, StorageError, StoredBlob};
 
-use super::{Inner, Kind, Verifier, Wrong};
+use super::{Inner, Kind, Result, Verifier, Wrong};
 
 impl Verifier {
     /// The handle, or one that checks what it reads, when that is due.
-    pub(in crate::registry) fn watch(
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(in crate::registry) async fn watch(
         &self,
+        repo: &RepoName,
         blob: &StoredBlob,
         handle: Arc<dyn BlobHandle>,
-    ) -> Arc<dyn BlobHandle> {
+    ) -> Result<Arc<dyn BlobHandle>> {
         if blob.size == 0 || !self.0.is_due(blob.verified_at) {
-            return handle;
+            return Ok(handle);
         }
-        Arc::new(Watched { handle, digest: blob.digest, checks: Arc::clone(&self.0) })
+        // The record may be older than the last check.
+        let now = self.0.meta.reread_blob(repo, &blob.digest).await?;
+        if now.is_some_and(|now| !self.0.is_due(now.verified_at)) {
+            return Ok(handle);
+        }
+        Ok(Arc::new(Watched { handle, digest: blob.digest, checks: Arc::clone(&self.0) }))
     }
 }
 

@@ -200,6 +200,13 @@ impl ExactCache {
         }
     }
 
+    /// Drops an entry, so that the next reader asks the database. Always right: nothing is promised to be cached.
+    pub(super) fn forget(&self, key: KeyRef<'_>) {
+        if let Some(entries) = &self.entries {
+            entries.remove(&key);
+        }
+    }
+
     /// Before the COMMIT: the keys leave the cache, and nothing enters their shards until [`ExactCache::unmark`].
     pub(super) fn mark(&self, keys: &[Key]) {
         let Some(entries) = &self.entries else { return };

@@ -4,23 +4,23 @@
 //! they are read into a cache, so that a flipped bit in the database never leaves it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use gantry_oci::{Digest, RepoName};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 
-use super::cache::Key;
+use super::cache::{Key, KeyRef};
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
 use super::{SqliteMeta, repos, tags};
 use crate::clock::Timestamp;
 use crate::error::{Result, StorageError};
 use crate::meta::verify::{
-    BlobRow, BlobState, Damaged, DanglingEdge, ManifestRow, Row, RowBytes, VerifyRows, Walk,
+    BlobRow, BlobState, COUNTED, Damaged, DanglingEdge, ManifestRow, Row, RowBytes, VerifyRows, Walk,
 };
-use crate::meta::{BlobContent, NewBlob, NewManifest, StoredBlob, StoredManifest};
+use crate::meta::{BlobContent, MetaStore as _, NewBlob, NewManifest, StoredBlob, StoredManifest};
 
 pub(super) const BLOBS_ALL: &str = "SELECT id, verified_at, digest, size, location, damaged_at, content
      FROM blobs WHERE id > ?1 ORDER BY id LIMIT ?2";
@@ -42,8 +42,10 @@ pub(super) const MANIFESTS_DUE: &str =
      ORDER BY m.verified_at, m.id LIMIT ?4";
 pub(super) const MANIFEST_WHOLE: &str =
     "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2 AND damaged_at IS NULL";
-pub(super) const DAMAGED_BLOBS: &str = "SELECT count(*) FROM blobs WHERE damaged_at > 0";
-pub(super) const DAMAGED_MANIFESTS: &str = "SELECT count(*) FROM manifests WHERE damaged_at > 0";
+pub(super) const DAMAGED_BLOBS: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM blobs WHERE damaged_at > 0 LIMIT ?1)";
+pub(super) const DAMAGED_MANIFESTS: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM manifests WHERE damaged_at > 0 LIMIT ?1)";
 
 const DANGLING: &str = "SELECT r.name, m.digest, e.kind, e.digest
      FROM manifest_refs e CROSS JOIN manifests m CROSS JOIN repositories r
@@ -237,15 +239,13 @@ fn mark_manifest(
 
 fn note_verified(batch: &mut Batch<'_>, blobs: &[Digest], manifests: &[i64]) -> rusqlite::Result<()> {
     let now = batch.now.0;
+    // No cache is told: a blob may have very many holders, and nobody is answered wrongly by a record that knows of an older
+    // check only.
     for digest in blobs {
-        let changed = batch
+        batch
             .connection
             .prepare_cached("UPDATE blobs SET verified_at = ?2 WHERE digest = ?1 AND damaged_at IS NULL")?
             .execute((DigestColumn(*digest), now))?;
-        if changed > 0 {
-            // The record that readers hold says when it was checked.
-            touch_holders(batch, digest)?;
-        }
     }
     for id in manifests {
         batch
@@ -317,6 +317,19 @@ fn state(row: &SqlRow<'_>) -> rusqlite::Result<BlobState> {
     })
 }
 
+/// Steps of SQLite's between two looks at whether anybody still waits.
+const OPERATIONS: i32 = 10_000;
+
+/// Says so once the asker has gone, so that a check of a large database does not hold up the end of the program.
+#[derive(Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn check_structure(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<String>> {
     let mut lines: Vec<String> = connection
         .prepare(&format!("PRAGMA integrity_check({limit})"))?
@@ -354,6 +367,11 @@ impl VerifyRows for SqliteMeta {
                 page(c, [MANIFESTS_ALL, MANIFESTS_DUE], walk, limit, manifest_row)
             })
             .await
+    }
+
+    async fn reread_blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
+        self.shared.cache.forget(KeyRef::Blob(repo.as_str(), digest));
+        self.blob(repo, digest).await
     }
 
     async fn blob_state(&self, digest: &Digest) -> Result<Option<BlobState>> {
@@ -454,8 +472,11 @@ impl VerifyRows for SqliteMeta {
     async fn damaged(&self) -> Result<Damaged> {
         self.readers
             .read("counting what is damaged", |c| {
-                let blobs = c.prepare_cached(DAMAGED_BLOBS)?.query_row([], |row| unsigned(row, 0))?;
-                let manifests = c.prepare_cached(DAMAGED_MANIFESTS)?.query_row([], |row| unsigned(row, 0))?;
+                let blobs =
+                    c.prepare_cached(DAMAGED_BLOBS)?.query_row([integer(COUNTED)], |row| unsigned(row, 0))?;
+                let manifests = c
+                    .prepare_cached(DAMAGED_MANIFESTS)?
+                    .query_row([integer(COUNTED)], |row| unsigned(row, 0))?;
                 Ok(Damaged { blobs, manifests })
             })
             .await
@@ -494,6 +515,15 @@ impl VerifyRows for SqliteMeta {
     }
 
     async fn check_structure(&self, limit: usize) -> Result<Vec<String>> {
-        self.readers.read("checking the database", move |c| check_structure(c, limit)).await
+        let abandoned = Abandoned::default();
+        let asked = Arc::clone(&abandoned.0);
+        self.readers
+            .read("checking the database", move |c| {
+                c.progress_handler(OPERATIONS, Some(move || asked.load(Ordering::Relaxed)))?;
+                let outcome = check_structure(c, limit);
+                c.progress_handler(0, None::<fn() -> bool>)?;
+                outcome
+            })
+            .await
     }
 }
