@@ -3,14 +3,16 @@
 //! The state of a row changes only through the writer, like everything that a cache may hold. Bytes in rows are hashed when
 //! they are read into a cache, so that a flipped bit in the database never leaves it.
 
+pub(super) mod walk;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use gantry_oci::{Digest, RepoName};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 
+use self::walk::Abandoned;
 use super::cache::{Key, KeyRef};
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
@@ -18,46 +20,21 @@ use super::{SqliteMeta, repos, tags};
 use crate::clock::Timestamp;
 use crate::error::{Result, StorageError};
 use crate::meta::verify::{
-    BlobRow, BlobState, COUNTED, Damaged, DanglingEdge, ManifestRow, Row, RowBytes, VerifyRows, Walk,
+    BlobRow, BlobState, COUNTED, Damaged, DanglingEdge, ManifestRow, Row, VerifyRows, Walk,
 };
 use crate::meta::{BlobContent, MetaStore as _, NewBlob, NewManifest, StoredBlob, StoredManifest};
 
-pub(super) const BLOBS_ALL: &str = "SELECT id, verified_at, digest, size, location, damaged_at, content
-     FROM blobs WHERE id > ?1 ORDER BY id LIMIT ?2";
-pub(super) const BLOBS_DUE: &str = "SELECT id, verified_at, digest, size, location, damaged_at, content
-     FROM blobs WHERE damaged_at IS NULL AND verified_at < ?1 AND (verified_at, id) > (?2, ?3)
-     ORDER BY verified_at, id LIMIT ?4";
 pub(super) const BLOB_STATE: &str =
     "SELECT size, location, content IS NOT NULL, damaged_at FROM blobs WHERE digest = ?1";
 pub(super) const HOLDERS: &str = "SELECT r.name
      FROM blobs b CROSS JOIN repository_blobs l CROSS JOIN repositories r
      WHERE b.digest = ?1 AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
-pub(super) const MANIFESTS_ALL: &str =
-    "SELECT m.id, m.verified_at, r.name, m.digest, m.size, m.damaged_at, m.content
-     FROM manifests m LEFT JOIN repositories r ON r.id = m.repository WHERE m.id > ?1 ORDER BY m.id LIMIT ?2";
-pub(super) const MANIFESTS_DUE: &str =
-    "SELECT m.id, m.verified_at, r.name, m.digest, m.size, m.damaged_at, m.content
-     FROM manifests m LEFT JOIN repositories r ON r.id = m.repository
-     WHERE m.damaged_at IS NULL AND m.verified_at < ?1 AND (m.verified_at, m.id) > (?2, ?3)
-     ORDER BY m.verified_at, m.id LIMIT ?4";
 pub(super) const MANIFEST_WHOLE: &str =
     "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2 AND damaged_at IS NULL";
 pub(super) const DAMAGED_BLOBS: &str =
     "SELECT count(*) FROM (SELECT 1 FROM blobs WHERE damaged_at > 0 LIMIT ?1)";
 pub(super) const DAMAGED_MANIFESTS: &str =
     "SELECT count(*) FROM (SELECT 1 FROM manifests WHERE damaged_at > 0 LIMIT ?1)";
-
-const DANGLING: &str = "SELECT r.name, m.digest, e.kind, e.digest
-     FROM manifest_refs e CROSS JOIN manifests m CROSS JOIN repositories r
-     WHERE e.manifest BETWEEN ?1 AND ?2 AND m.id = e.manifest AND r.id = m.repository
-       AND CASE e.kind
-           WHEN 1 THEN NOT EXISTS (SELECT 1 FROM blobs b CROSS JOIN repository_blobs l
-                                   WHERE b.digest = e.digest AND l.repository = m.repository AND l.blob = b.id)
-           ELSE NOT EXISTS (SELECT 1 FROM manifests c WHERE c.repository = m.repository AND c.digest = e.digest)
-           END
-     LIMIT ?3";
-
-const KIND_MANIFEST: i64 = 2;
 
 const READING: &str = "reading a row";
 
@@ -256,58 +233,6 @@ fn note_verified(batch: &mut Batch<'_>, blobs: &[Digest], manifests: &[i64]) -> 
     Ok(())
 }
 
-/// Reads one page of a walk; a row that cannot be understood is told, and does not hide its neighbours.
-fn page<T>(
-    connection: &Connection,
-    sql: [&str; 2],
-    walk: Walk,
-    limit: usize,
-    read: impl Fn(&SqlRow<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<Row<T>>> {
-    let one = |row: &SqlRow<'_>| {
-        Ok(Row {
-            id: row.get(0)?,
-            verified_at: Timestamp(row.get(1)?),
-            content: read(row).map_err(|error| error.to_string()),
-        })
-    };
-    let [all, due] = sql;
-    match walk {
-        Walk::All { after } => {
-            connection.prepare_cached(all)?.query_map((after, integer(limit)), one)?.collect()
-        }
-        Walk::Due { before, after: (verified_at, id) } => connection
-            .prepare_cached(due)?
-            .query_map((before.0, verified_at.0, id, integer(limit)), one)?
-            .collect(),
-    }
-}
-
-fn blob_row(row: &SqlRow<'_>) -> rusqlite::Result<BlobRow> {
-    let digest = row.get::<_, DigestColumn>(2)?.0;
-    let size = unsigned(row, 3)?;
-    let bytes = match row.get_ref(6)? {
-        ValueRef::Null => RowBytes::Stored { location: row.get(4)? },
-        content => {
-            let content = content.as_blob()?;
-            RowBytes::Inline { whole: content.len() as u64 == size && is_whole(&digest, content) }
-        }
-    };
-    Ok(BlobRow { digest, size, damaged_at: row.get::<_, Option<i64>>(5)?.map(Timestamp), bytes })
-}
-
-fn manifest_row(row: &SqlRow<'_>) -> rusqlite::Result<ManifestRow> {
-    let digest = row.get::<_, DigestColumn>(3)?.0;
-    let content = row.get_ref(6)?.as_blob()?;
-    Ok(ManifestRow {
-        repo: parsed(row, 2)?,
-        digest,
-        size: unsigned(row, 4)?,
-        damaged_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-        whole: is_whole(&digest, content),
-    })
-}
-
 fn state(row: &SqlRow<'_>) -> rusqlite::Result<BlobState> {
     Ok(BlobState {
         size: unsigned(row, 0)?,
@@ -317,56 +242,14 @@ fn state(row: &SqlRow<'_>) -> rusqlite::Result<BlobState> {
     })
 }
 
-/// Steps of SQLite's between two looks at whether anybody still waits.
-const OPERATIONS: i32 = 10_000;
-
-/// Says so once the asker has gone, so that a check of a large database does not hold up the end of the program.
-#[derive(Default)]
-struct Abandoned(Arc<AtomicBool>);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn check_structure(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<String>> {
-    let mut lines: Vec<String> = connection
-        .prepare(&format!("PRAGMA integrity_check({limit})"))?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    lines.retain(|line| line != "ok");
-    if !lines.is_empty() {
-        // What rows of damaged pages say is of no interest.
-        return Ok(lines);
-    }
-    let mut broken = connection.prepare("PRAGMA foreign_key_check")?;
-    let mut rows = broken.query([])?;
-    while let Some(row) = rows.next()? {
-        if lines.len() >= limit {
-            break;
-        }
-        let (table, id, parent): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let id = id.map_or_else(String::new, |id| format!(" {id}"));
-        lines.push(format!("row{id} of {table} names a row of {parent} that is not there"));
-    }
-    Ok(lines)
-}
-
 #[async_trait]
 impl VerifyRows for SqliteMeta {
     async fn blobs_to_verify(&self, walk: Walk, limit: usize) -> Result<Vec<Row<BlobRow>>> {
-        self.readers
-            .read("checking blobs", move |c| page(c, [BLOBS_ALL, BLOBS_DUE], walk, limit, blob_row))
-            .await
+        self.readers.read("checking blobs", move |c| walk::blobs(c, walk, limit)).await
     }
 
     async fn manifests_to_verify(&self, walk: Walk, limit: usize) -> Result<Vec<Row<ManifestRow>>> {
-        self.readers
-            .read("checking manifests", move |c| {
-                page(c, [MANIFESTS_ALL, MANIFESTS_DUE], walk, limit, manifest_row)
-            })
-            .await
+        self.readers.read("checking manifests", move |c| walk::manifests(c, walk, limit)).await
     }
 
     async fn reread_blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
@@ -499,31 +382,13 @@ impl VerifyRows for SqliteMeta {
 
     async fn dangling_edges(&self, first: i64, last: i64, limit: usize) -> Result<Vec<DanglingEdge>> {
         self.readers
-            .read("checking what manifests name", move |c| {
-                c.prepare_cached(DANGLING)?
-                    .query_map((first, last, integer(limit)), |row| {
-                        Ok(DanglingEdge {
-                            repo: parsed(row, 0)?,
-                            manifest: row.get::<_, DigestColumn>(1)?.0,
-                            is_manifest: row.get::<_, i64>(2)? == KIND_MANIFEST,
-                            target: row.get::<_, DigestColumn>(3)?.0,
-                        })
-                    })?
-                    .collect()
-            })
+            .read("checking what manifests name", move |c| walk::dangling(c, first, last, limit))
             .await
     }
 
     async fn check_structure(&self, limit: usize) -> Result<Vec<String>> {
         let abandoned = Abandoned::default();
-        let asked = Arc::clone(&abandoned.0);
-        self.readers
-            .read("checking the database", move |c| {
-                c.progress_handler(OPERATIONS, Some(move || asked.load(Ordering::Relaxed)))?;
-                let outcome = check_structure(c, limit);
-                c.progress_handler(0, None::<fn() -> bool>)?;
-                outcome
-            })
-            .await
+        let flag = abandoned.flag();
+        self.readers.read("checking the database", move |c| walk::structure(c, limit, flag)).await
     }
 }
