@@ -201,9 +201,11 @@ async fn a_running_server_verifies_and_repairs_beside_pushes() {
 /// The drill: the database first, then the blobs, while pushes go on.
 #[tokio::test]
 async fn a_backup_taken_under_load_verifies_clean_and_serves() {
-    let app = Gantry::start().await;
+    let mut app = Gantry::start().await;
     let stop = Arc::new(AtomicBool::new(false));
     let name = app.repo().name;
+    let early = image().build();
+    app.client().at(&name).push("early", &early).await.status(201);
     let workers: Vec<_> =
         (0..3).map(|_| tokio::spawn(push_until(app.client().at(&name), Arc::clone(&stop)))).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -229,7 +231,17 @@ async fn a_backup_taken_under_load_verifies_clean_and_serves() {
     assert_eq!((status.code(), &report["damage"]), (Some(0), &0.into()), "{report}");
     assert!(findings(&report, "dangling-reference").is_empty(), "{report}");
     let manifests = report["manifests"].as_u64().expect("a number");
-    assert!(manifests > 0, "{pushed} were pushed in the end");
+    assert!(manifests > 1, "{pushed} were pushed in the end");
+    app.sigterm().await;
+    std::fs::rename(app.data(), app.dir().join("lost")).expect("moved");
+    std::fs::rename(&restored, app.data()).expect("moved");
+    app.restart().await;
+    let repo = app.client().at(&name);
+    repo.has_manifest("early", &early.manifest).await;
+    for blob in &early.blobs {
+        repo.has_blob(blob).await;
+    }
+    assert!(repo.tags().await.len() > 1);
 }
 
 /// Pages that make no sense: the start or the check says so, and what to do.
@@ -259,6 +271,41 @@ async fn damaged_pages_of_the_database_are_told() {
         assert!(out.contains("DAMAGE") || err.contains("damaged"), "{out}{err}");
     }
     assert!(told > 3, "{told} damaged pages were noticed");
+}
+
+/// Rows that cannot be, or that name rows that are not there: told one by one, and the rest is checked all the same.
+#[tokio::test]
+async fn rows_that_contradict_each_other_are_told() {
+    let mut app = Gantry::start().await;
+    let repo = app.repo();
+    repo.push("v1", &image().build()).await.status(201);
+    repo.push("v2", &image().build()).await.status(201);
+    let odd = Blob::new(30_000);
+    repo.push_blob(&odd).await;
+    app.sigterm().await;
+    let database = rusqlite::Connection::open(app.data().join("gantry.db")).expect("the database");
+    database
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             UPDATE blobs SET digest = x'0901' WHERE size = 30000;
+             UPDATE tags SET manifest = 999 WHERE name = 'v2';",
+        )
+        .expect("changed");
+    drop(database);
+    let (status, report) = verify(app.data(), &["--repair"]).await;
+    assert_eq!(status.code(), Some(1), "{report}");
+    assert_eq!(findings(&report, "row").len(), 1, "{report}");
+    assert_eq!(findings(&report, "database").len(), 1, "{report}");
+    assert!(report.to_string().contains("tags") && report.to_string().contains("manifests"), "{report}");
+    assert_eq!((&report["blobs"], &report["manifests"]), (&7.into(), &2.into()), "{report}");
+    // The blob's row does not know its file any more.
+    assert_eq!(findings(&report, "unknown-file").len(), 1, "{report}");
+    let (_, report) = verify(app.data(), &[]).await;
+    assert_eq!(
+        (&report["damage"], &report["notes"]),
+        (&2.into(), &0.into()),
+        "nothing more is made of it: {report}"
+    );
 }
 
 #[tokio::test]
