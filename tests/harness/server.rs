@@ -182,8 +182,13 @@ impl Gantry {
 
 /// Runs the binary to its end: exit status, standard output, standard error.
 pub(crate) async fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
+    run_with(&[], arguments).await
+}
+
+/// The same with variables in its environment.
+pub(crate) async fn run_with(variables: &[(&str, &str)], arguments: &[&str]) -> (ExitStatus, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output().expect("the binary runs"));
     let output = output.await.expect("the binary ends");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -14,6 +14,7 @@
 pub mod blobs;
 pub mod clock;
 pub mod error;
+pub mod failpoint;
 mod health;
 pub mod meta;
 pub mod store;

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Config(args) => config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Failpoints => failpoints(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -24,4 +25,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn failpoints() -> anyhow::Result<()> {
+    let Some(list) = gantry_server::failpoints() else {
+        anyhow::bail!("this gantry has no failpoints: build with `--features failpoints`");
+    };
+    print!("{list}");
+    Ok(())
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gantry_oci::{Algorithm, ContentRange, Digest, Hasher, RepoName, UploadId};
+use gantry_storage::failpoint::{self, Point};
 use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Timestamp, UploadRow};
 use tokio::sync::OwnedMutexGuard;
 
@@ -83,11 +84,14 @@ impl Uploads {
 
     /// Begins a session (end-4a). `algorithm` is the one that the blob will be known by, as far as the client says.
     pub fn start(&self, repo: &RepoName, owner: &str, algorithm: Option<Algorithm>) -> Progress {
+        // Only what ends or holds up the process makes sense here.
+        let _ = failpoint::hit(Point::UploadStarting);
         let session = self.0.begin(repo, owner, algorithm.unwrap_or(Algorithm::Sha256));
         // Nobody else knows the session yet, so its lock is free.
         if let Ok(data) = session.data.try_lock() {
             session.save(&data, &self.0.sink(true));
         }
+        let _ = failpoint::hit(Point::UploadStarted);
         Progress { upload: session.id, offset: 0 }
     }
 
@@ -205,6 +209,11 @@ impl Uploads {
 /// Runs work that must not stop half-way when the client hangs up.
 async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     tokio::spawn(work).await.unwrap_or(Err(RegistryError::Internal("the upload task ended")))
+}
+
+/// Passes a failpoint.
+fn pass(point: Point) -> Result<()> {
+    failpoint::hit(point).map_err(|error| StorageError::from_io("going on with an upload", error).into())
 }
 
 fn check_length(announced: Option<u64>, received: u64) -> Result<()> {
@@ -345,11 +354,13 @@ impl Inner {
         body: &mut ByteSource,
     ) -> Result<()> {
         let sink = self.sink(true);
+        pass(Point::UploadReceiving)?;
         let before = data.len();
         let received = session.receive(data, body, &sink).await;
         if data.len() != before {
             session.save(data, &sink);
         }
+        pass(Point::UploadSaved)?;
         check_length(piece.length.or(piece.range.map(|range| range.len())), received?)
     }
 
@@ -372,6 +383,7 @@ impl Inner {
         if actual != digest {
             return Err(RegistryError::DigestMismatch { expected: digest, actual });
         }
+        pass(Point::UploadChecked)?;
         let content = match data {
             Data::Buffered { bytes, .. } => BlobContent::Inline(bytes.clone().freeze()),
             Data::Published { location, .. } => BlobContent::Stored { location: location.clone() },
@@ -380,12 +392,14 @@ impl Inner {
                 None => {
                     let location = self.blobs.publish(&session.id, &digest, size).await?;
                     *data = Data::Published { digest, size, location: location.clone() };
+                    pass(Point::UploadPublished)?;
                     BlobContent::Stored { location }
                 }
             },
         };
         let blob = NewBlob { repo: session.repo.clone(), digest, size, content, upload: Some(session.id) };
         self.meta.put_blob(blob).await?;
+        pass(Point::UploadStored)?;
         let staged = matches!(data, Data::Staged { .. });
         *data = Data::Closed;
         self.lock_sessions().remove(&session.id);
@@ -405,6 +419,7 @@ impl Inner {
     /// Ends a session without a blob: first its bytes go, which makes room also where the disk is too full for a row to
     /// change, then its row. It stays in the map until both are gone, so that nobody wakes it from its row meanwhile.
     async fn close(&self, session: &Session, data: &mut Data) -> Result<()> {
+        pass(Point::UploadClosing)?;
         if let Err(error) = data.settle().await {
             tracing::debug!(upload = %session.id, %error, "the last bytes of a session that is closed were not written");
         }
@@ -414,8 +429,10 @@ impl Inner {
         if staged {
             self.blobs.discard(&session.id).await?;
         }
+        pass(Point::UploadDiscarded)?;
         match self.meta.delete_upload(&session.id).await {
             Ok(_) => {
+                pass(Point::UploadClosed)?;
                 self.lock_sessions().remove(&session.id);
                 Ok(())
             }

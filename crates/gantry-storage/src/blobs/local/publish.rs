@@ -19,6 +19,7 @@ use gantry_oci::{Digest, UploadId};
 use super::Inner;
 use crate::blobs::key::Key;
 use crate::error::{Result, StorageError};
+use crate::failpoint::{self, Point};
 
 const DURING: &str = "publishing a blob";
 
@@ -44,19 +45,25 @@ pub(super) fn publish(inner: &Inner, upload: UploadId, digest: Digest, size: u64
         return Err(StorageError::Corrupt { what });
     }
     owner.retire();
+    failpoint::hit(Point::PublishStarted).map_err(io_error)?;
     if let Err(error) = sync(inner, &file, "an upload's file", File::sync_data) {
         // What the disk holds now is anybody's guess; the client must not go on from here.
         let _ = std::fs::remove_file(&staged);
         return Err(error);
     }
+    failpoint::hit(Point::PublishSynced).map_err(io_error)?;
 
     let directory = inner.path(Key::BlobDirectory(digest));
     let shard = inner.path(Key::Shard(digest));
     make_shard(inner, digest, &shard)?;
     make_directory(&directory).map_err(io_error)?;
+    failpoint::hit(Point::PublishDirectories).map_err(io_error)?;
     std::fs::rename(&staged, inner.path(Key::Blob(digest))).map_err(io_error)?;
+    failpoint::hit(Point::PublishRenamed).map_err(io_error)?;
     sync_directory(inner, &directory)?;
-    sync_directory(inner, &shard)
+    failpoint::hit(Point::PublishDirectorySynced).map_err(io_error)?;
+    sync_directory(inner, &shard)?;
+    failpoint::hit(Point::PublishDurable).map_err(io_error)
 }
 
 fn make_shard(inner: &Inner, digest: Digest, shard: &Path) -> Result<()> {

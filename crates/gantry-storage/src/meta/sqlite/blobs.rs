@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{repos, uploads};
+use super::{failure, repos, uploads};
 use crate::clock::Timestamp;
+use crate::failpoint::Point;
 use crate::meta::{BlobContent, NewBlob, StoredBlob};
 
 pub(super) const LINKED: &str = "SELECT b.size, b.location, b.content
@@ -65,8 +66,10 @@ pub(super) fn put(batch: &mut Batch<'_>, blob: &NewBlob) -> rusqlite::Result<()>
         Some(id) => id,
         None => insert(batch.connection, blob)?,
     };
+    failure::hit(Point::BlobRow)?;
     let repository = repos::id_or_new(batch, &blob.repo)?;
     link(batch, &blob.repo, repository, &blob.digest, id)?;
+    failure::hit(Point::BlobLinked)?;
     if let Some(upload) = &blob.upload {
         uploads::delete(batch, upload)?;
     }
@@ -100,6 +103,7 @@ pub(super) fn mount(
     let Some(id) = id(batch.connection, digest)? else { return Ok(false) };
     let repository = repos::id_or_new(batch, to)?;
     link(batch, to, repository, digest, id)?;
+    failure::hit(Point::BlobMounted)?;
     Ok(true)
 }
 
@@ -110,6 +114,7 @@ pub(super) fn unlink(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
         .connection
         .prepare_cached("DELETE FROM repository_blobs WHERE repository = ?1 AND blob = ?2")?
         .execute((repository, id))?;
+    failure::hit(Point::BlobUnlinked)?;
     batch.touch(Key::Blob(repo.clone(), *digest));
     Ok(deleted > 0)
 }

@@ -8,8 +8,9 @@ use rusqlite::{Connection, Error, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, unsigned};
 use super::writer::Batch;
-use super::{blobs, repos, tags};
+use super::{blobs, failure, repos, tags};
 use crate::clock::Timestamp;
+use crate::failpoint::Point;
 use crate::meta::{NewManifest, PutManifest, Referrer, StoredManifest};
 
 pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content
@@ -106,7 +107,9 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
         }
         None => {
             let id = insert(batch.connection, repository, manifest, now)?;
+            failure::hit(Point::ManifestRow)?;
             put_edges(batch.connection, id, manifest)?;
+            failure::hit(Point::ManifestEdges)?;
             batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
             id
         }
@@ -169,13 +172,12 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
     let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
     let Some((id, _)) = existing(batch.connection, repository, digest)? else { return Ok(false) };
     tags::touch_all(batch, repo, id)?;
-    for sql in [
-        "DELETE FROM tags WHERE manifest = ?1",
-        "DELETE FROM manifest_refs WHERE manifest = ?1",
-        "DELETE FROM manifests WHERE id = ?1",
-    ] {
+    batch.connection.prepare_cached("DELETE FROM tags WHERE manifest = ?1")?.execute([id])?;
+    failure::hit(Point::ManifestUntagged)?;
+    for sql in ["DELETE FROM manifest_refs WHERE manifest = ?1", "DELETE FROM manifests WHERE id = ?1"] {
         batch.connection.prepare_cached(sql)?.execute([id])?;
     }
+    failure::hit(Point::ManifestDeleted)?;
     batch.touch(Key::Manifest(repo.clone(), *digest));
     Ok(true)
 }

@@ -4,9 +4,10 @@ use gantry_oci::{RepoName, Tag};
 use rusqlite::Connection;
 
 use super::cache::Key;
-use super::repos;
 use super::value::integer;
 use super::writer::Batch;
+use super::{failure, repos};
+use crate::failpoint::Point;
 
 pub(super) const PAGE: &str =
     "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
@@ -42,6 +43,7 @@ pub(super) fn set(
              ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest, updated = excluded.updated",
         )?
         .execute((repository, tag.as_str(), manifest, now))?;
+    failure::hit(Point::TagSet)?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
     Ok(())
 }
@@ -52,6 +54,7 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, tag: &Tag) -> rusql
         .connection
         .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND name = ?2")?
         .execute((repository, tag.as_str()))?;
+    failure::hit(Point::TagDeleted)?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
     Ok(deleted > 0)
 }

@@ -24,6 +24,7 @@ use super::cache::{ExactCache, Key};
 use super::lazy::{LazyUploads, Waiting};
 use super::{failure, uploads};
 use crate::error::{Result, StorageError};
+use crate::failpoint::Point;
 use crate::health::Health;
 use crate::meta::GROUP_SIZE_BUCKETS;
 
@@ -319,6 +320,7 @@ impl State {
                 self.shared.lazy.settle(restore, false);
                 for (operation, failure) in operations.into_iter().zip(failures) {
                     operation.answer(failure);
+                    let _ = failure::hit(Point::GroupAnswered);
                 }
                 for reply in flushes {
                     let _ = reply.send(Ok(()));
@@ -348,18 +350,21 @@ impl State {
     ) -> Result<()> {
         let connection = &self.connection;
         let mut batch = Batch { connection, keys: Vec::new(), uploads_delta: 0 };
-        execute(connection, "BEGIN IMMEDIATE")
+        failure::hit(Point::GroupBegin)
+            .and_then(|()| execute(connection, "BEGIN IMMEDIATE"))
             .map_err(|error| self.fail("beginning a transaction", &error))?;
-        for waiting in due {
-            if let Err(error) = uploads::save(&mut batch, waiting.row()) {
-                return Err(self.abandon("saving an upload session", &error));
-            }
+        let saved = failure::hit(Point::GroupBegun)
+            .and_then(|()| due.iter().try_for_each(|waiting| uploads::save(&mut batch, waiting.row())))
+            .and_then(|()| failure::hit(Point::GroupSessions));
+        if let Err(error) = saved {
+            return Err(self.abandon("saving an upload session", &error));
         }
         for operation in operations {
             let before = (batch.keys.len(), batch.uploads_delta);
             let outcome = execute(connection, "SAVEPOINT operation")
                 .and_then(|()| operation.run(&mut batch))
-                .and_then(|()| execute(connection, "RELEASE operation"));
+                .and_then(|()| execute(connection, "RELEASE operation"))
+                .and_then(|()| failure::hit(Point::GroupOperation));
             let Err(error) = outcome else {
                 failures.push(None);
                 continue;
@@ -392,7 +397,11 @@ impl State {
                 Some(String::from("disk I/O error (made by a test)")),
             ));
         }
-        execute(&self.connection, "COMMIT")
+        failure::hit(Point::GroupCommit)?;
+        execute(&self.connection, "COMMIT")?;
+        // Nothing can be taken back any more: only what ends or holds up the process makes sense here.
+        let _ = failure::hit(Point::GroupCommitted);
+        Ok(())
     }
 
     /// Undoes the transaction and says why.
@@ -462,7 +471,11 @@ impl State {
     }
 
     fn run_checkpoint(&self, how: &str) {
-        let outcome = self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()));
+        let outcome = failure::hit(Point::CheckpointBegin)
+            .and_then(|()| {
+                self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
+            })
+            .and_then(|()| failure::hit(Point::CheckpointEnd));
         if let Err(error) = outcome {
             // A full disk or a busy reader passes; the log stays valid meanwhile.
             let error = self.fail("folding the log into the database", &error);
