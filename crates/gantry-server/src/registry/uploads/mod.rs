@@ -309,7 +309,10 @@ impl Inner {
             return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None }));
         }
         let Some(hasher) = self.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
-            return Ok(None);
+            // A crash between publishing the bytes and their row leaves them under the digest that the row's hash comes to.
+            let Some(digest) = saved.map(|hasher| hasher.finish()) else { return Ok(None) };
+            let found = self.blobs.confirm(&digest, row.offset).await?;
+            return Ok(found.map(|location| Data::Published { digest, size: row.offset, location }));
         };
         let same = saved.is_none_or(|saved| saved.finish() == hasher.finish());
         Ok(same.then_some(Data::Staged { hasher, offset: row.offset, writer: None }))
@@ -371,11 +374,15 @@ impl Inner {
             Data::Buffered { bytes, .. } => Digest::of(digest.algorithm(), bytes),
             Data::Staged { hasher, .. } if hasher.algorithm() == digest.algorithm() => hasher.finish(),
             // E-6.3: the algorithm is known only now, so the bytes are read once more.
-            Data::Staged { offset, .. } => {
+            Data::Staged { hasher, offset, .. } => {
                 match self.blobs.hash_staged(&session.id, *offset, digest.algorithm()).await? {
-                    Some(hasher) => hasher.finish(),
+                    Some(fresh) => *hasher = fresh,
                     None => return Err(RegistryError::Internal("staged bytes are missing")),
                 }
+                let actual = hasher.finish();
+                // From here on the session is known by this algorithm, also after a crash (see `restore`).
+                session.save(data, &self.sink(true));
+                actual
             }
             Data::Published { digest, .. } => *digest,
             Data::Closed => return Err(RegistryError::UploadUnknown(session.id)),

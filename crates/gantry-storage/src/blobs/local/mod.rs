@@ -144,6 +144,17 @@ impl BlobStore for LocalBlobs {
         Ok(None)
     }
 
+    async fn confirm(&self, digest: &Digest, size: u64) -> Result<Option<Option<String>>> {
+        let digest = *digest;
+        let there = self
+            .blocking("confirming a blob", move |inner| {
+                inner.check_writable()?;
+                publish::confirm(inner, digest, size)
+            })
+            .await?;
+        Ok(there.then_some(None))
+    }
+
     async fn discard(&self, upload: &UploadId) -> Result<()> {
         let upload = *upload;
         self.blocking("discarding an upload", move |inner| {

@@ -66,6 +66,23 @@ pub(super) fn publish(inner: &Inner, upload: UploadId, digest: Digest, size: u64
     failpoint::hit(Point::PublishDurable).map_err(io_error)
 }
 
+/// Whether the blob is there with this size; then it and its name are durable. Blocks.
+pub(super) fn confirm(inner: &Inner, digest: Digest, size: u64) -> Result<bool> {
+    let io_error = |error| StorageError::from_io(DURING, error);
+    let file = match File::open(inner.path(Key::Blob(digest))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.map_err(io_error)?,
+    };
+    if file.metadata().map_err(io_error)?.len() != size {
+        return Ok(false);
+    }
+    sync(inner, &file, "a blob's file", File::sync_data)?;
+    for key in [Key::BlobDirectory(digest), Key::Shard(digest), Key::Algorithm(digest.algorithm())] {
+        sync_directory(inner, &inner.path(key))?;
+    }
+    Ok(true)
+}
+
 fn make_shard(inner: &Inner, digest: Digest, shard: &Path) -> Result<()> {
     let durable = &inner.durable.0;
     if durable.lock().unwrap_or_else(PoisonError::into_inner).contains(shard) {

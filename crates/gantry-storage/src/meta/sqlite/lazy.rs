@@ -4,6 +4,8 @@
 //! moment: a later row of the same session takes its place, the end of the session takes it away, and what is left
 //! rides with a commit that happens anyway, or gets one of its own after [`LATEST`]. A small push thus costs one commit.
 //!
+//! Before that it is in the sessions' log (`session_log`), where it outlives the process.
+//!
 //! While a row is being written it stays visible, so that a reader of this process never sees the session go back.
 
 use std::collections::HashMap;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use gantry_oci::UploadId;
 
+use super::session_log::SessionLog;
 use crate::meta::UploadRow;
 
 /// A row younger than this does not ride along: it will likely be replaced or taken away.
@@ -48,6 +51,8 @@ struct Rows {
     oldest: Option<Instant>,
     /// Nothing is tried before.
     not_before: Option<Instant>,
+    /// Where rows survive `kill -9` meanwhile.
+    log: Option<SessionLog>,
 }
 
 /// The waiting rows. Shared by callers, readers and the writer.
@@ -55,6 +60,25 @@ struct Rows {
 pub(super) struct LazyUploads(Mutex<Rows>);
 
 impl LazyUploads {
+    /// Goes on with the rows that a killed process left in its log.
+    pub(super) fn with_log(log: SessionLog, left: Vec<UploadRow>) -> LazyUploads {
+        let lazy = LazyUploads::default();
+        let now = Instant::now();
+        let mut rows = lazy.lock();
+        rows.oldest = (!left.is_empty()).then_some(now);
+        rows.waiting = left.into_iter().map(|row| (row.id, Waiting { row, since: now })).collect();
+        rows.log = Some(log);
+        drop(rows);
+        lazy
+    }
+
+    /// These sessions have ended, durably.
+    pub(super) fn ended(&self, ids: impl Iterator<Item = UploadId>) {
+        if let Some(log) = &mut self.lock().log {
+            log.ended(ids);
+        }
+    }
+
     /// Adds or replaces a row. True: the writer must be told, because it may be asleep.
     pub(super) fn save(&self, row: UploadRow) -> bool {
         let mut rows = self.lock();
@@ -63,6 +87,9 @@ impl LazyUploads {
         let since = rows.waiting.get(&row.id).map_or(now, |waiting| waiting.since);
         let wake = rows.oldest.is_none();
         rows.oldest.get_or_insert(since);
+        if let Some(log) = &mut rows.log {
+            log.saved(&row);
+        }
         rows.waiting.insert(row.id, Waiting { row, since });
         wake
     }
@@ -126,6 +153,12 @@ impl LazyUploads {
             }
             rows.oldest = Some(rows.oldest.map_or(waiting.since, |oldest| oldest.min(waiting.since)));
             rows.waiting.entry(waiting.row.id).or_insert(waiting);
+        }
+        // Nothing is taken now: what waits is all that the log must keep.
+        let Rows { log: Some(log), waiting, .. } = &mut *rows else { return };
+        if log.is_long() {
+            let waiting: Vec<UploadRow> = waiting.values().map(|waiting| waiting.row.clone()).collect();
+            log.restart(&waiting);
         }
     }
 

@@ -15,6 +15,7 @@ mod manifests;
 mod readers;
 mod repos;
 mod schema;
+mod session_log;
 mod tags;
 mod uploads;
 mod value;
@@ -36,6 +37,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use self::cache::{ExactCache, Key, KeyRef, Value};
 use self::lazy::LazyUploads;
 use self::readers::Readers;
+use self::session_log::SessionLog;
 use self::writer::{Shared, Writer};
 use super::{
     MetaStats, MetaStore, NewBlob, NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest, UploadRow,
@@ -185,9 +187,12 @@ impl ExaminedDatabase {
         keep: Option<Arc<File>>,
     ) -> Result<SqliteMeta, OpenDatabaseError> {
         let open = uploads::count(&self.connection)?;
+        let (log, left) = SessionLog::open(&self.path).map_err(|error| {
+            OpenDatabaseError::Storage(StorageError::from_io("reading the log of upload sessions", error))
+        })?;
         let shared = Arc::new(Shared {
             cache: ExactCache::new(cache_bytes),
-            lazy: LazyUploads::default(),
+            lazy: LazyUploads::with_log(log, left),
             health: Health::default(),
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),

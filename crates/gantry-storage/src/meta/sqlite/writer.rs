@@ -318,6 +318,8 @@ impl State {
                 let restore =
                     ended.into_iter().filter(|waiting| failed_ends.contains(&waiting.row().id)).collect();
                 self.shared.lazy.settle(restore, false);
+                let ended = operations.iter().zip(&failures).filter(|(_, failure)| failure.is_none());
+                self.shared.lazy.ended(ended.filter_map(|(operation, _)| operation.ends()));
                 for (operation, failure) in operations.into_iter().zip(failures) {
                     operation.answer(failure);
                     let _ = failure::hit(Point::GroupAnswered);
