@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::check::Cut;
+use crate::load::Health;
 use crate::rng::Rng;
 use crate::server::Started;
 use crate::stage::Stage;
@@ -22,7 +23,7 @@ pub(crate) fn random(options: &Options) -> Result<Report> {
     let mut stage = Stage::new(options, "kill")?;
     let mut server = stage.start()?;
     for cycle in 0..options.cycles.max(1) {
-        let crew = stage.crew(&server, cycle, false);
+        let crew = stage.crew(&server, cycle, Health::Well);
         let mut rng = Rng::of(&[options.seed, cycle, 99]);
         Stage::work(&mut server, Duration::from_millis(5 + rng.below(250)));
         server.kill();
@@ -86,7 +87,7 @@ pub(crate) fn points(options: &Options) -> Result<Report> {
         match stage.launch.start(&stage.data, Some(&plan))? {
             Started::Died => {}
             Started::Ready(mut server) => {
-                let crew = stage.crew(&server, cycle, false);
+                let crew = stage.crew(&server, cycle, Health::Well);
                 reached = Stage::work(&mut server, REACH);
                 server.kill();
                 stage.dismiss(crew);
@@ -103,7 +104,7 @@ pub(crate) fn points(options: &Options) -> Result<Report> {
         if is_of_the_first_start(&name) {
             // Also a store that was made in two goes is one to work with.
             let mut server = server;
-            let crew = stage.crew(&server, cycle, false);
+            let crew = stage.crew(&server, cycle, Health::Well);
             Stage::work(&mut server, Duration::from_millis(100));
             server.kill();
             stage.dismiss(crew);

@@ -44,8 +44,18 @@ pub(crate) struct Setting {
     pub(crate) cycle: u64,
     /// Answers with 5xx that nobody planned.
     pub(crate) wrong: Arc<Mutex<Vec<String>>>,
-    /// Whether the store was made to fail, so that 5xx are to be expected.
-    pub(crate) faulty: bool,
+    pub(crate) health: Health,
+}
+
+/// Which answers are wrong while the workers work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// Nothing may fail.
+    Well,
+    /// The disk takes no more: writes may fail with 5xx, reads may not.
+    WritesFail,
+    /// The disk is gone: everything may fail with 5xx.
+    DiskGone,
 }
 
 /// One worker.
@@ -174,7 +184,7 @@ impl Worker {
             }
             Ok(answer) => {
                 journal.lose(op, &answer.summary());
-                if !self.setting.faulty {
+                if self.setting.health == Health::Well {
                     let mut wrong = self.setting.wrong.lock().unwrap_or_else(PoisonError::into_inner);
                     wrong.push(format!("{what}: {}", answer.summary()));
                 }
@@ -526,7 +536,8 @@ impl Worker {
     fn pull(&mut self, repo: &str) -> Step<()> {
         let Some(digest) = self.kept(repo) else { return Ok(()) };
         let answer = self.client.get(&format!("/v2/{repo}/manifests/{digest}"))?;
-        if answer.status != 200 || digest_of(&digest, &answer.body) != digest {
+        let excused = self.setting.health == Health::DiskGone && answer.status >= 500;
+        if !excused && (answer.status != 200 || digest_of(&digest, &answer.body) != digest) {
             let mut wrong = self.setting.wrong.lock().unwrap_or_else(PoisonError::into_inner);
             wrong.push(format!("{} pulled {repo} {digest}: {}", self.name, answer.summary()));
         }

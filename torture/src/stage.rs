@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use crate::check::{Checker, Cut};
-use crate::load::{Setting, Shared, Worker, lock};
+use crate::load::{Health, Setting, Shared, Worker, lock};
 use crate::rng::Rng;
 use crate::server::{Launch, Server, Started, pause};
 use crate::{Options, Report};
@@ -95,7 +95,7 @@ impl Stage {
     }
 
     /// Puts the workers of a cycle to work.
-    pub(crate) fn crew(&self, server: &Server, cycle: u64, faulty: bool) -> Crew {
+    pub(crate) fn crew(&self, server: &Server, cycle: u64, health: Health) -> Crew {
         let setting = Setting {
             address: server.registry,
             journal: Arc::clone(&self.journal),
@@ -103,7 +103,7 @@ impl Stage {
             seed: self.options.seed,
             cycle,
             wrong: Arc::new(Mutex::new(Vec::new())),
-            faulty,
+            health,
         };
         let spawn = |number| {
             let worker = Worker::new(&setting, number);
