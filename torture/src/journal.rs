@@ -109,6 +109,7 @@ pub(crate) fn digest_of(like: &str, bytes: &[u8]) -> String {
 /// A number by which a request is found again.
 pub(crate) type Op = u64;
 
+#[derive(Clone)]
 struct Pending {
     writes: Vec<Key>,
     values: Vec<Value>,
@@ -141,7 +142,7 @@ pub(crate) struct Session {
 }
 
 /// Everything that is known.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Journal {
     clock: u64,
     registers: HashMap<Key, Register>,

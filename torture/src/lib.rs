@@ -15,6 +15,7 @@ mod load;
 mod power;
 mod report;
 mod rng;
+mod self_test;
 mod server;
 mod stage;
 
@@ -68,6 +69,6 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         Mode::Points => kill::points(options),
         Mode::Power => power::run(options),
         Mode::Faults => faults::run(options),
-        Mode::SelfTest => faults::self_test(options),
+        Mode::SelfTest => self_test::run(options),
     }
 }

@@ -22,7 +22,8 @@ use crate::{Options, Report};
 
 /// `_IOR('X', 125, u32)` with `EXT4_GOING_FLAGS_NOLOGFLUSH`.
 const PERL: &str = "open(F,'<',$ARGV[0]) or die $!; ioctl(F,0x8004587d,pack('L',2)) or die $!";
-const PYTHON: &str = "import fcntl,os,struct,sys; fcntl.ioctl(os.open(sys.argv[1],0),0x8004587d,struct.pack('I',2))";
+const PYTHON: &str =
+    "import fcntl,os,struct,sys; fcntl.ioctl(os.open(sys.argv[1],0),0x8004587d,struct.pack('I',2))";
 
 /// The second is the one on which data and metadata reach the disk in any order.
 const KINDS: [&str; 2] = ["loop", "loop,data=writeback,nobarrier"];

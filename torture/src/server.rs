@@ -141,10 +141,6 @@ impl Server {
         let _ = self.child.wait();
     }
 
-    /// The wrapped program's own processes end with their tracer; their directory is free a moment later.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Server {

@@ -65,6 +65,8 @@ points! {
     PublishDirectories = "publish.directories", "the directories are made and not synced";
     PublishRenamed = "publish.renamed", "the blob has its name; its directory is not synced";
     PublishDirectorySynced = "publish.directory-synced", "the blob's directory is synced; the one above is not";
+    SyncFile = "sync.file", "the fsync of a blob's bytes: here eio is the fsync failing, and the store turns read-only";
+    SyncDirectory = "sync.directory", "the fsync of a directory, likewise";
     PublishDurable = "publish.durable", "the blob is durable under its name";
 
     // Inside the transaction that a group of writes shares.

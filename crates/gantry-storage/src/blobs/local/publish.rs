@@ -46,7 +46,7 @@ pub(super) fn publish(inner: &Inner, upload: UploadId, digest: Digest, size: u64
     }
     owner.retire();
     failpoint::hit(Point::PublishStarted).map_err(io_error)?;
-    if let Err(error) = sync(inner, &file, "an upload's file", File::sync_data) {
+    if let Err(error) = sync(inner, &file, "an upload's file", Point::SyncFile, File::sync_data) {
         // What the disk holds now is anybody's guess; the client must not go on from here.
         let _ = std::fs::remove_file(&staged);
         return Err(error);
@@ -76,7 +76,7 @@ pub(super) fn confirm(inner: &Inner, digest: Digest, size: u64) -> Result<bool> 
     if file.metadata().map_err(io_error)?.len() != size {
         return Ok(false);
     }
-    sync(inner, &file, "a blob's file", File::sync_data)?;
+    sync(inner, &file, "a blob's file", Point::SyncFile, File::sync_data)?;
     for key in [Key::BlobDirectory(digest), Key::Shard(digest), Key::Algorithm(digest.algorithm())] {
         sync_directory(inner, &inner.path(key))?;
     }
@@ -103,16 +103,22 @@ fn make_directory(path: &Path) -> io::Result<()> {
 
 fn sync_directory(inner: &Inner, path: &Path) -> Result<()> {
     let directory = File::open(path).map_err(|error| StorageError::from_io(DURING, error))?;
-    sync(inner, &directory, "a directory", File::sync_all)
+    sync(inner, &directory, "a directory", Point::SyncDirectory, File::sync_all)
 }
 
 /// Makes a file or directory durable. A failure is final: the kernel may have dropped what it could not write, and would report
 /// success the next time.
-fn sync(inner: &Inner, file: &File, what: &str, how: fn(&File) -> io::Result<()>) -> Result<()> {
+fn sync(
+    inner: &Inner,
+    file: &File,
+    what: &str,
+    point: Point,
+    how: fn(&File) -> io::Result<()>,
+) -> Result<()> {
     let outcome = if inner.break_next_sync.swap(false, Ordering::Relaxed) {
         Err(rustix::io::Errno::IO.into())
     } else {
-        how(file)
+        failpoint::hit(point).and_then(|()| how(file))
     };
     let Err(error) = outcome else { return Ok(()) };
     // Some file systems find out only now that there is no room. Nothing was acknowledged, and room can be made.
