@@ -21,6 +21,9 @@ use crate::rng::Rng;
 pub(crate) enum Cut {
     /// The process was killed: also what was only confirmed (202) is there.
     Process,
+    /// An fsync failed before: the upload that was being made durable then is not to be gone on with, since nobody knows what the
+    /// disk holds of it.
+    FailedSync,
     /// The power failed: what was confirmed and not yet made durable may be gone.
     Power,
 }
@@ -284,10 +287,12 @@ impl<'a> Checker<'a> {
             let lost = match session.stage {
                 Stage::Open => true,
                 // It became a blob, or its bytes are lost.
-                Stage::Finishing => !matches!(self.observe(&key)?, Some(Some(_))),
+                Stage::Finishing => {
+                    self.cut != Cut::FailedSync && !matches!(self.observe(&key)?, Some(Some(_)))
+                }
                 Stage::Cancelling | Stage::Ended => false,
             };
-            if lost && self.cut == Cut::Process {
+            if lost && self.cut != Cut::Power {
                 let what = format!(
                     "the session {location} is gone ({:?}, {} bytes confirmed)",
                     session.stage, session.acked
@@ -300,7 +305,7 @@ impl<'a> Checker<'a> {
             self.wrong(&format!("the session {location} reads {}", answer.summary()), &words);
             return Ok(false);
         }
-        if session.stage == Stage::Ended && self.cut == Cut::Process {
+        if session.stage == Stage::Ended && self.cut != Cut::Power {
             self.wrong(&format!("the session {location} has ended, and is back"), &words);
         }
         if matches!(session.stage, Stage::Cancelling | Stage::Ended) {
@@ -313,7 +318,7 @@ impl<'a> Checker<'a> {
         let last = answer.header("range").and_then(|range| range.strip_prefix("0-")?.parse::<usize>().ok());
         // "0-0" says nothing or one byte; which of the two, the content range finds out.
         let mut offset = last.map_or(0, |last| if last == 0 { 0 } else { last + 1 });
-        let least = if self.cut == Cut::Process { session.acked } else { 0 };
+        let least = if self.cut == Cut::Power { 0 } else { session.acked };
         if offset < least || offset > session.sent {
             let what = format!(
                 "the session {location} stands at {offset}; {} bytes were confirmed and {} sent",

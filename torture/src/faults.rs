@@ -100,12 +100,13 @@ fn point(stage: &mut Stage, cycle: u64, name: &str, pass: u64, action: &str) -> 
             server.kill();
         }
     }
-    restart(stage, before, &plan)
+    let cut = if name.starts_with("sync.") { Cut::FailedSync } else { Cut::Process };
+    restart(stage, cut, before, &plan)
 }
 
-fn restart(stage: &mut Stage, before: usize, what: &str) -> Result<()> {
+fn restart(stage: &mut Stage, cut: Cut, before: usize, what: &str) -> Result<()> {
     let server = stage.start()?;
-    stage.check(&server, Cut::Process, false)?;
+    stage.check(&server, cut, false)?;
     server.kill();
     for violation in stage.report.violations.iter_mut().skip(before) {
         *violation = format!("[{what}] {violation}");
@@ -185,7 +186,7 @@ fn push(stage: &Stage, client: &mut Client) -> Result<Answer> {
 
 /// A small file system fills up: pushes are refused, reads go on, and with room again it goes on by itself.
 fn full_disk(stage: &mut Stage) -> Result<()> {
-    let disk = match Loop::new(stage.root(), "small", 64, "loop") {
+    let disk = match Loop::new(stage.root(), "small", 256, "loop") {
         Ok(disk) => disk,
         Err(error) => {
             stage.report.skipped.push(format!("a full disk: {error:#}"));
@@ -196,7 +197,7 @@ fn full_disk(stage: &mut Stage) -> Result<()> {
     stage.renew("small/data");
     stage.report.cycles += 1;
     let filler = disk.path().join("filler");
-    std::fs::write(&filler, vec![1; 16 << 20])?;
+    std::fs::write(&filler, vec![1; 208 << 20])?;
     let mut server = stage.start()?;
     let crew = stage.crew(&server, 500_000, Health::WritesFail);
     let begun = Instant::now();
@@ -230,7 +231,7 @@ fn full_disk(stage: &mut Stage) -> Result<()> {
         }
     }
     server.kill();
-    restart(stage, before, "a full disk")?;
+    restart(stage, Cut::Process, before, "a full disk")?;
     stage.renew("after");
     Ok(())
 }
@@ -274,6 +275,6 @@ fn failing_fsync(stage: &mut Stage, pass: u64) -> Result<bool> {
             server.kill();
         }
     }
-    restart(stage, before, &format!("fsync {pass} fails"))?;
+    restart(stage, Cut::FailedSync, before, &format!("fsync {pass} fails"))?;
     Ok(true)
 }

@@ -49,6 +49,9 @@ points! {
     UploadStarted = "upload.started", "a session has begun and is not answered";
     UploadReceiving = "upload.receiving", "a request has the session; none of its bytes is taken";
     UploadSaved = "upload.saved", "bytes were taken and the session says so; they are not answered";
+    SessionNoting = "session.noting", "a session's row is about to be appended to the sessions' log";
+    SessionNoted = "session.noted", "a session's row, or its end, is in the sessions' log";
+    SessionsAnew = "session.anew", "the sessions' log is written anew, and not in its place yet";
     UploadChecked = "upload.checked", "the digest of a finished upload is right; nothing is published";
     UploadPublished = "upload.published", "a blob's bytes are durable under their digest; there is no row";
     UploadStored = "upload.stored", "the rows of a blob are durable; what was staged is still there, and nothing is answered";

@@ -83,16 +83,21 @@ impl Uploads {
     }
 
     /// Begins a session (end-4a). `algorithm` is the one that the blob will be known by, as far as the client says.
-    pub fn start(&self, repo: &RepoName, owner: &str, algorithm: Option<Algorithm>) -> Progress {
-        // Only what ends or holds up the process makes sense here.
-        let _ = failpoint::hit(Point::UploadStarting);
+    ///
+    /// # Errors
+    /// The store failed: there is no session.
+    pub fn start(&self, repo: &RepoName, owner: &str, algorithm: Option<Algorithm>) -> Result<Progress> {
+        pass(Point::UploadStarting)?;
         let session = self.0.begin(repo, owner, algorithm.unwrap_or(Algorithm::Sha256));
         // Nobody else knows the session yet, so its lock is free.
-        if let Ok(data) = session.data.try_lock() {
-            session.save(&data, &self.0.sink(true));
+        if let Ok(data) = session.data.try_lock()
+            && let Err(error) = session.save(&data, &self.0.sink(true))
+        {
+            self.0.lock_sessions().remove(&session.id);
+            return Err(error);
         }
-        let _ = failpoint::hit(Point::UploadStarted);
-        Progress { upload: session.id, offset: 0 }
+        pass(Point::UploadStarted)?;
+        Ok(Progress { upload: session.id, offset: 0 })
     }
 
     /// Stores a blob that comes whole in one request (end-4b).
@@ -115,7 +120,7 @@ impl Uploads {
             let mut data = session.data_handle().lock_owned().await;
             let result = match session.receive(&mut data, &mut body, &sink).await {
                 Ok(0) if digest != Digest::of(digest.algorithm(), b"") => {
-                    session.save(&data, &inner.sink(true));
+                    session.save(&data, &inner.sink(true))?;
                     return Ok(Started::Waiting(Progress { upload: session.id, offset: 0 }));
                 }
                 Ok(received) => match check_length(length, received) {
@@ -200,7 +205,10 @@ impl Uploads {
             if matches!(*data, Data::Closed) {
                 return Err(RegistryError::UploadUnknown(upload));
             }
-            inner.close(&session, &mut data).await
+            match inner.close(&session, &mut data).await? {
+                None => Ok(()),
+                Some(error) => Err(error.into()),
+            }
         })
         .await
     }
@@ -306,7 +314,7 @@ impl Inner {
         let saved = Hasher::restore(row.algorithm, &row.hash_state);
         let own = self.lock_resting().remove(&row.id);
         if let Some(hasher) = saved.clone().filter(|_| own) {
-            return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None }));
+            return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None, head: None }));
         }
         let Some(hasher) = self.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
             // A crash between publishing the bytes and their row leaves them under the digest that the row's hash comes to.
@@ -315,7 +323,7 @@ impl Inner {
             return Ok(found.map(|location| Data::Published { digest, size: row.offset, location }));
         };
         let same = saved.is_none_or(|saved| saved.finish() == hasher.finish());
-        Ok(same.then_some(Data::Staged { hasher, offset: row.offset, writer: None }))
+        Ok(same.then_some(Data::Staged { hasher, offset: row.offset, writer: None, head: None }))
     }
 
     /// Takes the session for one request, when the piece begins where the session stands.
@@ -361,7 +369,7 @@ impl Inner {
         let before = data.len();
         let received = session.receive(data, body, &sink).await;
         if data.len() != before {
-            session.save(data, &sink);
+            session.save(data, &sink)?;
         }
         pass(Point::UploadSaved)?;
         check_length(piece.length.or(piece.range.map(|range| range.len())), received?)
@@ -381,7 +389,7 @@ impl Inner {
                 }
                 let actual = hasher.finish();
                 // From here on the session is known by this algorithm, also after a crash (see `restore`).
-                session.save(data, &self.sink(true));
+                session.save(data, &self.sink(true))?;
                 actual
             }
             Data::Published { digest, .. } => *digest,
@@ -424,8 +432,9 @@ impl Inner {
     }
 
     /// Ends a session without a blob: first its bytes go, which makes room also where the disk is too full for a row to
-    /// change, then its row. It stays in the map until both are gone, so that nobody wakes it from its row meanwhile.
-    async fn close(&self, session: &Session, data: &mut Data) -> Result<()> {
+    /// change, then its row. It stays in the map until both are gone, so that nobody wakes it from its row meanwhile. The answer is
+    /// what kept a row that alone could bring the session back after a restart.
+    async fn close(&self, session: &Session, data: &mut Data) -> Result<Option<StorageError>> {
         pass(Point::UploadClosing)?;
         if let Err(error) = data.settle().await {
             tracing::debug!(upload = %session.id, %error, "the last bytes of a session that is closed were not written");
@@ -441,12 +450,12 @@ impl Inner {
             Ok(_) => {
                 pass(Point::UploadClosed)?;
                 self.lock_sessions().remove(&session.id);
-                Ok(())
+                Ok(None)
             }
             // The row goes later, when it has expired; until then the map knows that the session has ended.
             Err(error @ (StorageError::Full { .. } | StorageError::ReadOnly { .. })) => {
                 tracing::warn!(upload = %session.id, %error, "the row of a session that has ended could not be removed yet");
-                Ok(())
+                Ok((!staged).then_some(error))
             }
             Err(error) => Err(error.into()),
         }

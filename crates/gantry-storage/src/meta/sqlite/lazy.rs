@@ -9,6 +9,7 @@
 //! While a row is being written it stays visible, so that a reader of this process never sees the session go back.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,19 +80,18 @@ impl LazyUploads {
         }
     }
 
-    /// Adds or replaces a row. True: the writer must be told, because it may be asleep.
-    pub(super) fn save(&self, row: UploadRow) -> bool {
+    /// Adds or replaces a row. True: the writer must be told, because it may be asleep. With it comes whether the row survives
+    /// `kill -9` already.
+    pub(super) fn save(&self, row: UploadRow) -> (bool, io::Result<()>) {
         let mut rows = self.lock();
         let now = Instant::now();
         // A session that is used all the time must not put off its row for ever.
         let since = rows.waiting.get(&row.id).map_or(now, |waiting| waiting.since);
         let wake = rows.oldest.is_none();
         rows.oldest.get_or_insert(since);
-        if let Some(log) = &mut rows.log {
-            log.saved(&row);
-        }
+        let logged = rows.log.as_mut().map_or(Ok(()), |log| log.saved(&row));
         rows.waiting.insert(row.id, Waiting { row, since });
-        wake
+        (wake, logged)
     }
 
     /// The newest row of a session, if it is not known to be in the database.
@@ -197,14 +197,14 @@ mod tests {
     fn rows_coalesce_and_stay_visible_while_they_are_written() {
         let lazy = LazyUploads::default();
         let id = row(0).id;
-        assert!(lazy.save(row(0)), "the first row wakes the writer");
-        assert!(!lazy.save(row(1)));
+        assert!(lazy.save(row(0)).0, "the first row wakes the writer");
+        assert!(!lazy.save(row(1)).0);
         assert!(lazy.take_due(false).is_empty(), "too young to ride along");
         let due = lazy.take_due(true);
         assert_eq!(due.len(), 1);
         assert_eq!(lazy.get(&id).map(|row| row.offset), Some(1));
         assert!(lazy.deadline().is_none());
-        assert!(lazy.save(row(2)), "the writer may have gone to sleep");
+        assert!(lazy.save(row(2)).0, "the writer may have gone to sleep");
         lazy.settle(due, true);
         assert_eq!(lazy.get(&id).map(|row| row.offset), Some(2), "a restored row gives way to a newer one");
         assert!(lazy.take_ended(&id).is_some());

@@ -351,8 +351,8 @@ impl MetaStore for SqliteMeta {
             .await
     }
 
-    fn save_upload_soon(&self, upload: UploadRow) {
-        self.writer.save_soon(upload);
+    fn save_upload_soon(&self, upload: UploadRow) -> Result<()> {
+        self.writer.save_soon(upload)
     }
 
     async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>> {

@@ -22,12 +22,16 @@ use gantry_oci::UploadId;
 
 use super::value::{algorithm_from_number, algorithm_to_number};
 use crate::clock::Timestamp;
+use crate::failpoint::{self, Point};
 use crate::meta::UploadRow;
 
 const MAGIC: &[u8; 8] = b"GNTRSES1";
 
 /// Beyond this many bytes the file is written anew.
-const LONG: u64 = 4 << 20;
+const LONG: u64 = 1 << 20;
+
+/// Room that a new file reserves, so that a disk that fills up does not lose what sessions say.
+const RESERVED: u64 = 2 * LONG;
 
 /// What a record says of its session.
 const SAVED: u8 = 1;
@@ -46,8 +50,6 @@ pub(super) struct SessionLog {
     long: u64,
     /// Sessions that have a record here, so that their end needs one.
     named: HashSet<UploadId>,
-    /// Whether the last record could not be written; it is said once.
-    failing: bool,
 }
 
 impl SessionLog {
@@ -63,15 +65,16 @@ impl SessionLog {
             Err(error) => return Err(error),
         };
         let (file, length, named) = write_anew(&path, &boot, &rows)?;
-        Ok((SessionLog { path, file, boot, length, long: LONG, named, failing: false }, rows))
+        Ok((SessionLog { path, file, boot, length, long: LONG, named }, rows))
     }
 
     /// Notes where a session stands.
-    pub(super) fn saved(&mut self, row: &UploadRow) {
+    pub(super) fn saved(&mut self, row: &UploadRow) -> io::Result<()> {
         let mut record = Vec::with_capacity(512 + row.buffered.as_ref().map_or(0, Bytes::len));
         encode(&mut record, row);
-        self.append(&record);
+        self.append(&record)?;
         self.named.insert(row.id);
+        Ok(())
     }
 
     /// Notes that sessions have ended, of those that it knows.
@@ -83,8 +86,11 @@ impl SessionLog {
                 body.extend_from_slice(id.to_string().as_bytes());
             });
         }
-        if !records.is_empty() {
-            self.append(&records);
+        // Without it a session may come back after a crash, with nothing that its client could not have sent again.
+        if !records.is_empty()
+            && let Err(error) = self.append(&records)
+        {
+            tracing::warn!(%error, "the end of an upload session could not be noted");
         }
     }
 
@@ -108,22 +114,16 @@ impl SessionLog {
         }
     }
 
-    /// A record that cannot be written weakens what a session survives, and is no reason to refuse its bytes: the row still gets
-    /// its commit.
-    fn append(&mut self, records: &[u8]) {
-        match self.file.write_all_at(records, self.length) {
-            Ok(()) => {
-                self.length += records.len() as u64;
-                self.failing = false;
-            }
-            Err(error) => {
-                let _ = self.file.set_len(self.length);
-                if !self.failing {
-                    tracing::warn!(%error, "upload sessions may not survive a crash: their log cannot be written");
-                }
-                self.failing = true;
-            }
+    fn append(&mut self, records: &[u8]) -> io::Result<()> {
+        let outcome = failpoint::hit(Point::SessionNoting)
+            .and_then(|()| self.file.write_all_at(records, self.length))
+            .and_then(|()| failpoint::hit(Point::SessionNoted));
+        match outcome {
+            Ok(()) => self.length += records.len() as u64,
+            // A part of it may be there.
+            Err(_) => drop(self.file.set_len(self.length)),
         }
+        outcome
     }
 }
 
@@ -137,7 +137,10 @@ fn write_anew(path: &Path, boot: &str, rows: &[UploadRow]) -> io::Result<(File, 
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let file = File::create(&temporary)?;
+    // Where it cannot be done, a full disk is felt here as everywhere.
+    let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, RESERVED);
     file.write_all_at(&bytes, 0)?;
+    failpoint::hit(Point::SessionsAnew)?;
     std::fs::rename(&temporary, path)?;
     Ok((file, bytes.len() as u64, rows.iter().map(|row| row.id).collect()))
 }
@@ -282,10 +285,11 @@ mod tests {
         let database = dir.join("gantry.db");
         let (mut log, rows) = SessionLog::open(&database).expect("a log");
         assert!(rows.is_empty());
-        log.saved(&row('1', 1, Some(b"x")));
-        log.saved(&row('2', 0, Some(b"")));
-        log.saved(&row('1', 20_000, None));
-        log.saved(&row('3', 3, None));
+        for row in
+            [row('1', 1, Some(b"x")), row('2', 0, Some(b"")), row('1', 20_000, None), row('3', 3, None)]
+        {
+            log.saved(&row).expect("noted");
+        }
         log.ended([row('3', 3, None).id, row('4', 4, None).id].into_iter());
         let expected = vec![row('1', 20_000, None), row('2', 0, Some(b""))];
         // Twice, since opening writes it anew.

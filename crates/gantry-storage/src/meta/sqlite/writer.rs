@@ -170,10 +170,12 @@ impl Writer {
     }
 
     /// See [`crate::MetaStore::save_upload_soon`].
-    pub(super) fn save_soon(&self, row: crate::meta::UploadRow) {
-        if self.shared.lazy.save(row) {
+    pub(super) fn save_soon(&self, row: crate::meta::UploadRow) -> Result<()> {
+        let (wake, logged) = self.shared.lazy.save(row);
+        if wake {
             self.send(Message::Wake);
         }
+        logged.map_err(|error| StorageError::from_io("noting an upload session", error))
     }
 
     /// Writes what waits.
