@@ -53,7 +53,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn check(mut self, sample: usize) -> io::Result<(Vec<String>, u64, u64)> {
         let touched = self.journal.take_touched();
         let unanswered = self.journal.take_unanswered();
-        let mut keys = touched.clone();
+        let mut keys = touched;
         let all = self.journal.keys();
         if sample >= all.len() {
             keys.extend(all);

@@ -13,7 +13,7 @@ use anyhow::Result;
 use crate::check::Cut;
 use crate::client::{Answer, Client};
 use crate::journal::{Key, digest_of};
-use crate::kill::{is_of_the_first_start, names};
+use crate::kill::{is_of_the_first_start, names, thin_out};
 use crate::load::{Health, lock};
 use crate::power::Loop;
 use crate::rng::{self, Rng};
@@ -39,10 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         cases.push((name.clone(), "eio"));
         cases.push((name, "enospc"));
     }
-    if options.cycles > 0 {
-        let step = (cases.len() as u64 / options.cycles).max(1);
-        cases = cases.into_iter().step_by(usize::try_from(step).unwrap_or(1)).collect();
-    }
+    thin_out(&mut cases, options.cycles);
     let mut rng = Rng::of(&[options.seed, 96]);
     for (cycle, (name, action)) in (0_u64..).zip(cases) {
         let pass = if is_of_the_first_start(&name) { 1 } else { 1 + rng.below(4) };

@@ -162,6 +162,9 @@ pub(crate) struct Journal {
     /// Blobs and untagged manifests may be swept: they may be gone when nobody deleted them.
     pub(crate) swept: bool,
     events: VecDeque<(u64, String)>,
+    frozen: bool,
+    /// Successes that were heard of after the cut.
+    pub(crate) late: u64,
     pub(crate) acknowledged: u64,
 }
 
@@ -194,8 +197,24 @@ impl Journal {
         op
     }
 
-    /// It was answered with success.
-    pub(crate) fn ack(&mut self, op: Op, status: u16) {
+    /// The power fails now: whatever arrives from here on would not have arrived. (The machine that lives on is an artefact; and an
+    /// fsync that was under way when the file system was shut down may be told of success by its kernel.)
+    pub(crate) fn freeze(&mut self, frozen: bool) {
+        self.note(String::from(if frozen {
+            "--- the power is cut ---"
+        } else {
+            "--- the power is back ---"
+        }));
+        self.frozen = frozen;
+    }
+
+    /// It was answered with success. False: too late to count.
+    pub(crate) fn ack(&mut self, op: Op, status: u16) -> bool {
+        if self.frozen {
+            self.late += 1;
+            self.lose(op, "answered after the cut");
+            return false;
+        }
         self.note(format!("ack {op} {status}"));
         self.acknowledged += 1;
         let now = self.clock;
@@ -206,6 +225,7 @@ impl Journal {
                 }
             }
         }
+        true
     }
 
     /// It was refused: nothing happened.
@@ -321,14 +341,14 @@ mod tests {
         let first = journal.send("a", &[(tag(), a.clone())]);
         assert_eq!(allowed(&journal), [None, a.clone()]);
         journal.ack(first, 201);
-        assert_eq!(allowed(&journal), [a.clone()]);
+        assert_eq!(allowed(&journal), std::slice::from_ref(&a));
         let second = journal.send("b", &[(tag(), b.clone())]);
-        assert_eq!(allowed(&journal), [a.clone(), b.clone()]);
+        assert_eq!(allowed(&journal), [a, b.clone()]);
         let third = journal.send("delete", &[(tag(), None)]);
         journal.ack(second, 201);
         assert_eq!(allowed(&journal), [None, b.clone()], "a is gone for good");
         journal.refuse(third, "404");
-        assert_eq!(allowed(&journal), [b.clone()]);
+        assert_eq!(allowed(&journal), std::slice::from_ref(&b));
         journal.settle(&tag(), b.clone());
         assert_eq!(allowed(&journal), [b]);
     }

@@ -53,6 +53,14 @@ pub(crate) fn names(options: &Options) -> Result<Vec<String>> {
     Ok(list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
 
+/// Leaves so many cases, from the whole list; 0: all.
+pub(crate) fn thin_out<T: Clone>(cases: &mut Vec<T>, count: u64) {
+    let (all, count) = (cases.len(), usize::try_from(count).unwrap_or(usize::MAX));
+    if count > 0 && count < all {
+        *cases = (0..count).filter_map(|number| cases.get(number * all / count).cloned()).collect();
+    }
+}
+
 /// Whether it is passed only while a store is made.
 pub(crate) fn is_of_the_first_start(name: &str) -> bool {
     ["store.", "file.", "migration."].iter().any(|part| name.starts_with(part))
@@ -76,11 +84,7 @@ pub(crate) fn points(options: &Options) -> Result<Report> {
             }
         }
     }
-    if options.cycles > 0 {
-        // A short run takes its cases from the whole list.
-        let step = cases.len() as f64 / options.cycles as f64;
-        cases = (0..options.cycles).filter_map(|n| cases.get((n as f64 * step) as usize).cloned()).collect();
-    }
+    thin_out(&mut cases, options.cycles);
     for (cycle, (name, pass)) in (0_u64..).zip(cases) {
         if is_of_the_first_start(&name) {
             stage.renew(&format!("new{cycle}"));

@@ -175,8 +175,8 @@ impl Worker {
         let mut journal = lock(&self.setting.journal);
         match outcome {
             Ok(answer) if answer.status < 300 => {
-                journal.ack(op, answer.status);
-                Ok(Some(answer))
+                // A worker who hears from beyond the cut has nobody to tell.
+                if journal.ack(op, answer.status) { Ok(Some(answer)) } else { Err(Gone) }
             }
             Ok(answer) if answer.status < 500 => {
                 journal.refuse(op, &answer.summary());
@@ -485,7 +485,9 @@ impl Worker {
         let outcome = self.client.send("POST", &path, &[], &[]);
         match outcome {
             Ok(answer) if answer.status == 201 => {
-                self.journal().ack(op, 201);
+                if !self.journal().ack(op, 201) {
+                    return Err(Gone);
+                }
             }
             Ok(answer) if answer.status == 202 => {
                 // Not mounted: a session has begun instead, and is left to itself.

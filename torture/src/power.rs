@@ -7,23 +7,23 @@
 //! The ioctl has no safe wrapper, and this workspace has no `unsafe`; a line of Perl makes the call (every Debian has Perl; where
 //! it is missing Python does it).
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::check::Cut;
-use crate::load::Health;
+use crate::load::{Health, lock};
 use crate::rng::Rng;
 use crate::server::pause;
 use crate::stage::Stage;
 use crate::{Options, Report};
 
 /// `_IOR('X', 125, u32)` with `EXT4_GOING_FLAGS_NOLOGFLUSH`.
-const PERL: &str = "open(F,'<',$ARGV[0]) or die $!; ioctl(F,0x8004587d,pack('L',2)) or die $!";
-const PYTHON: &str =
-    "import fcntl,os,struct,sys; fcntl.ioctl(os.open(sys.argv[1],0),0x8004587d,struct.pack('I',2))";
+const PERL: &str = "open(F,'<',$ARGV[0]) or die $!; $|=1; print qq(ready\\n); <STDIN>; my $f=pack('L',2); ioctl(F,0x8004587d,$f) or die $!";
+const PYTHON: &str = "import fcntl,os,struct,sys; f=os.open(sys.argv[1],0); print('ready',flush=True); sys.stdin.readline(); fcntl.ioctl(f,0x8004587d,struct.pack('I',2))";
 
 /// The second is the one on which data and metadata reach the disk in any order.
 const KINDS: [&str; 2] = ["loop", "loop,data=writeback,nobarrier"];
@@ -73,10 +73,26 @@ impl Loop {
         tool(Command::new("umount").arg(&self.point)).map(drop)
     }
 
-    /// From now on nothing more reaches the disk.
-    fn cut(&self) -> Result<()> {
-        let perl = tool(Command::new("perl").args(["-e", PERL]).arg(&self.point));
-        perl.or_else(|_| tool(Command::new("python3").args(["-c", PYTHON]).arg(&self.point))).map(drop)
+    /// A process with its hand on the switch, so that the cut itself takes no time.
+    fn switch(&self) -> Result<Child> {
+        for (program, option, script) in [("perl", "-e", PERL), ("python3", "-c", PYTHON)] {
+            let spawned = Command::new(program)
+                .args([option, script])
+                .arg(&self.point)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn();
+            let Ok(mut child) = spawned else { continue };
+            let mut line = String::new();
+            if let Some(output) = &mut child.stdout {
+                BufReader::new(output).read_line(&mut line)?;
+            }
+            if line.starts_with("ready") {
+                return Ok(child);
+            }
+            child.wait()?;
+        }
+        bail!("neither perl nor python3 can make the call that shuts a file system down")
     }
 
     /// The machine comes back.
@@ -115,9 +131,11 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         stage.renew(&format!("disk{kind}/data"));
         let share = cycles / KINDS.len() as u64;
         for cycle in 0..share {
-            if cycle > 0 && cycle % 100 == 0 {
-                // Before the disk is full.
+            if cycle > 0 && cycle % 10 == 0 {
+                // A young store has other weak spots than an old one; and the disk must not fill up.
+                let old = stage.data.clone();
                 stage.renew(&format!("disk{kind}/data{cycle}"));
+                std::fs::remove_dir_all(old)?;
             }
             one(&mut stage, options, &disk, kind * 1_000_000 + cycle)?;
             if !stage.sane() {
@@ -137,14 +155,22 @@ fn one(stage: &mut Stage, options: &Options, disk: &Loop, cycle: u64) -> Result<
     let mut server = stage.start()?;
     let crew = stage.crew(&server, cycle, Health::DiskGone);
     let mut rng = Rng::of(&[options.seed, cycle, 97]);
+    let mut switch = disk.switch()?;
     Stage::work(&mut server, Duration::from_millis(20 + rng.below(400)));
-    let cut = disk.cut();
+    lock(&stage.journal).freeze(true);
+    if let Some(mut input) = switch.stdin.take() {
+        input.write_all(b"now\n")?;
+    }
+    let cut = switch.wait();
     // The server may live on for a moment without its disk, and must not acknowledge anything then.
     Stage::work(&mut server, Duration::from_millis(rng.below(60)));
     server.kill();
     stage.dismiss(crew);
-    cut?;
+    if !cut?.success() {
+        bail!("the file system could not be shut down");
+    }
     disk.return_power()?;
+    lock(&stage.journal).freeze(false);
     stage.report.cycles += 1;
     void_session_log(stage)?;
     let server = stage.start()?;

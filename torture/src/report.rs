@@ -19,6 +19,8 @@ pub struct Report {
     pub missed: Vec<String>,
     /// Requests acknowledged in all.
     pub acknowledged: u64,
+    /// Successes that were heard of after a power cut, and do not count.
+    pub late: u64,
     /// Reads of the checks.
     pub reads: u64,
     /// Uploads that went on after a cut and came out right.
@@ -69,6 +71,9 @@ impl Report {
         if self.reached > 0 || !self.missed.is_empty() {
             text.push_str(&format!("; {} failpoints reached", self.reached));
         }
+        if self.late > 0 {
+            text.push_str(&format!("; {} answers came after the cut and do not count", self.late));
+        }
         for missed in &self.missed {
             text.push_str(&format!("\n  not reached: {missed}"));
         }
@@ -89,7 +94,7 @@ impl Report {
     pub fn json(&self) -> String {
         json!({
             "mode": self.mode, "seed": self.seed, "cycles": self.cycles, "reached": self.reached,
-            "missed": self.missed, "acknowledged": self.acknowledged, "reads": self.reads,
+            "missed": self.missed, "acknowledged": self.acknowledged, "late": self.late, "reads": self.reads,
             "resumed": self.resumed, "starts": self.starts,
             "slowest_start_ms": u64::try_from(self.slowest.as_millis()).unwrap_or(u64::MAX),
             "starts_over_a_second": self.slow, "skipped": self.skipped, "violations": self.violations,

@@ -79,6 +79,7 @@ impl Stage {
     fn count(&mut self) {
         let mut journal = lock(&self.journal);
         self.report.acknowledged += std::mem::take(&mut journal.acknowledged);
+        self.report.late += std::mem::take(&mut journal.late);
     }
 
     /// Starts the server, which must come.

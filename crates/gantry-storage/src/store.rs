@@ -26,6 +26,7 @@ use crate::blobs::key::Key;
 use crate::blobs::local::LocalBlobs;
 use crate::error::StorageError;
 use crate::failpoint::{self, Point};
+use crate::health::Health;
 use crate::meta::MetaStore;
 use crate::meta::sqlite::{ExaminedDatabase, OpenDatabaseError, SqliteMeta};
 
@@ -150,9 +151,12 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
         write_note(&note, &data_dir, &id);
     }
 
-    let local = LocalBlobs::open(&blob_root).map_err(|error| path_error(&blob_root, error))?;
+    let health = Health::default();
+    let local =
+        LocalBlobs::open_with(&blob_root, health.clone()).map_err(|error| path_error(&blob_root, error))?;
     pass(Point::StoreTreeMade)?;
-    let sqlite = Arc::new(examined.start(config.cache_bytes, Some(Arc::clone(&lock))).map_err(failed)?);
+    let sqlite =
+        Arc::new(examined.start(config.cache_bytes, Some(Arc::clone(&lock)), health).map_err(failed)?);
     Ok(Store {
         meta: Arc::clone(&sqlite) as Arc<dyn MetaStore>,
         blobs: Arc::new(local.clone()),

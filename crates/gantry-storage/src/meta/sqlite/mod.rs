@@ -185,6 +185,7 @@ impl ExaminedDatabase {
         self,
         cache_bytes: u64,
         keep: Option<Arc<File>>,
+        health: Health,
     ) -> Result<SqliteMeta, OpenDatabaseError> {
         let open = uploads::count(&self.connection)?;
         let (log, left) = SessionLog::open(&self.path).map_err(|error| {
@@ -193,7 +194,7 @@ impl ExaminedDatabase {
         let shared = Arc::new(Shared {
             cache: ExactCache::new(cache_bytes),
             lazy: LazyUploads::with_log(log, left),
-            health: Health::default(),
+            health,
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
             group_sizes: Default::default(),
