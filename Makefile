@@ -31,6 +31,22 @@ e2e-all: build  ## the same with helm and cosign, which take minutes to install
 	scripts/tools.sh --all
 	GANTRY=$(abspath $(BINARY)) e2e/run --all
 
+# A debug build: what is measured is what survives, not how fast; and no binary with failpoints lies where releases lie.
+CYCLES ?= 1000
+CUTS ?= 500
+SEED ?= 1
+TORTURED := $(or $(CARGO_TARGET_DIR),target)/debug
+
+.PHONY: torture
+torture:  ## kills and power cuts until something acknowledged is lost: CYCLES=1000 CUTS=500 SEED=1 (long; power cuts need root)
+	$(CARGO) build -p gantry --features failpoints
+	$(CARGO) build -p gantry-torture
+	$(TORTURED)/gantry-torture $(TORTURED)/gantry --self-test
+	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode points --seed $(SEED)
+	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode faults --seed $(SEED)
+	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode kill --cycles $(CYCLES) --seed $(SEED)
+	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode power --cycles $(CUTS) --seed $(SEED)
+
 .PHONY: lint
 lint:  ## formatting and clippy, without warnings
 	$(CARGO) fmt --check

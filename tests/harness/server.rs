@@ -23,9 +23,16 @@ pub(crate) struct Options {
     settings: Vec<String>,
     accounts: Vec<(String, String)>,
     tls: Option<Authority>,
+    variables: Vec<(String, String)>,
 }
 
 impl Options {
+    /// A variable in its environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// `--set key=value`; the value is TOML.
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.settings.push(format!("{key}={value}"));
@@ -63,8 +70,8 @@ impl Options {
                 arguments.extend(["--set".to_owned(), format!("server.tls.key={key:?}")]);
             }
             let data = dir.path().join("data");
-            let process = Process::start(&arguments, &data);
-            Gantry { process: Some(process), arguments, data, tls: self.tls, dir }
+            let process = Process::start(&arguments, &self.variables, &data);
+            Gantry { process: Some(process), arguments, variables: self.variables, data, tls: self.tls, dir }
         });
         gantry.await.expect("the server starts")
     }
@@ -82,6 +89,7 @@ pub(crate) fn htpasswd(accounts: &[(String, String)]) -> String {
 pub(crate) struct Gantry {
     process: Option<Process>,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     data: PathBuf,
     tls: Option<Authority>,
     dir: TempDir,
@@ -168,6 +176,12 @@ impl Gantry {
         tokio::task::spawn_blocking(move || (process.wait(), process.log())).await.expect("the server ends")
     }
 
+    /// From the next start on its environment has no variables of [`Options::variable`].
+    pub(crate) fn without_variables(&mut self) -> &mut Gantry {
+        self.variables.clear();
+        self
+    }
+
     /// Starts it again on the same data, after ending it if it still runs.
     pub(crate) async fn restart(&mut self) {
         if self.process.is_some() {
@@ -175,15 +189,21 @@ impl Gantry {
             assert!(status.success(), "the server ended with {status}\n{log}");
         }
         let (arguments, data) = (self.arguments.clone(), self.data.clone());
-        let process = tokio::task::spawn_blocking(move || Process::start(&arguments, &data));
+        let variables = self.variables.clone();
+        let process = tokio::task::spawn_blocking(move || Process::start(&arguments, &variables, &data));
         self.process = Some(process.await.expect("the server starts again"));
     }
 }
 
 /// Runs the binary to its end: exit status, standard output, standard error.
 pub(crate) async fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
+    run_with(&[], arguments).await
+}
+
+/// The same with variables in its environment.
+pub(crate) async fn run_with(variables: &[(&str, &str)], arguments: &[&str]) -> (ExitStatus, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output().expect("the binary runs"));
     let output = output.await.expect("the binary ends");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -201,10 +221,11 @@ struct Process {
 }
 
 impl Process {
-    fn start(arguments: &[String], data: &Path) -> Process {
+    fn start(arguments: &[String], variables: &[(String, String)], data: &Path) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.args(["--set", "operator.listen=127.0.0.1:0"]).args(arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let script = r#"read -r line || { kill -9 "$1"; rm -rf "$2"; }"#;

@@ -1,7 +1,7 @@
 //! `gantry config`, `gantry healthcheck`, and what is said when `gantry serve` does not start.
 
 use crate::harness::Gantry;
-use crate::harness::server::run;
+use crate::harness::server::{run, run_with};
 
 fn file(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -101,4 +101,28 @@ async fn the_greeting_says_where_what_who_and_how() {
         assert!(greeting.contains(part), "{part} in\n{greeting}");
     }
     assert!(greeting.contains(app.data().to_str().expect("a path")));
+}
+
+/// A plan that nobody would follow must not pass for a test.
+#[tokio::test]
+async fn a_bad_failpoint_is_refused_at_the_start_with_what_is_known() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    for (plan, says) in [
+        ("tag.put:1", "group.committed"),
+        ("tag.set:zero", "expected the number of the pass"),
+        ("tag.set:1:explode", "abort, eio, enospc, sleep=MS, pause"),
+    ] {
+        let variables = [("GANTRY_FAIL_AT", plan)];
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().expect("a path")];
+        let (status, _, err) = run_with(&variables, &arguments).await;
+        assert_eq!(status.code(), Some(1), "{plan}");
+        assert!(err.contains("GANTRY_FAIL_AT") && err.contains(says), "{plan}: {err}");
+        assert!(!data.exists(), "nothing is made before the plan is understood");
+    }
+    let (status, list, _) = run(&["failpoints"]).await;
+    assert!(
+        status.success() && list.contains("publish.renamed ") && list.contains("group.commit "),
+        "{list}"
+    );
 }

@@ -116,8 +116,6 @@ async fn kill_9_in_an_upload_goes_on_from_the_reported_offset() {
         let blob = Blob::new(6 << 20).by(alg);
         let location = repo.start_upload().await;
         repo.client.patch(&location, blob.bytes.slice(..first)).await.status(202);
-        // The session's row is written with the next group, or after a moment.
-        tokio::time::sleep(Duration::from_millis(200)).await;
         // A second piece is under way when the end comes.
         let (sender, body) = pieces();
         let patch = tokio::spawn(repo.client.patch(&location, "").stream(body).try_send());
@@ -159,5 +157,81 @@ async fn t65_upload_sessions_survive_a_restart() {
         repo.client.patch(&location, blob.bytes.slice(blob.len() / 3..)).await.status(202);
         repo.client.put(&format!("{location}?digest={}", blob.digest), "").await.status(201);
         repo.has_blob(blob).await;
+    }
+}
+
+/// A session is there from its 202 on, however soon the end comes: a row that waits for its commit is no excuse.
+#[tokio::test]
+async fn kill_9_right_after_a_202_forgets_no_upload_session() {
+    let mut app = Gantry::start().await;
+    let name = app.client().repo().name;
+    for round in 0..4 {
+        let repo = app.client().at(&name);
+        let mut sessions = Vec::new();
+        // Only begun, small in one piece, small in pieces, and past what is kept in memory.
+        for (blob, pieces) in [
+            (Blob::new(5_000), vec![]),
+            (Blob::new(9_000), vec![4_000]),
+            (Blob::new(16_000).by(Alg::Sha512), vec![10, 20, 15_000]),
+            (Blob::new(300_000), vec![9_000, 200_000]),
+        ] {
+            let location = repo.start_upload().await;
+            let mut from = 0;
+            for to in pieces {
+                repo.client.patch(&location, blob.bytes.slice(from..to)).await.status(202);
+                from = to;
+            }
+            sessions.push((blob, location, from));
+        }
+        let cancelled = repo.start_upload().await;
+        repo.client.patch(&cancelled, "some bytes").await.status(202);
+        repo.client.delete(&cancelled).await.status(204);
+        app.kill9();
+        app.restart().await;
+        let repo = app.client().at(&name);
+        for (blob, location, offset) in sessions {
+            let expected = format!("0-{}", offset.saturating_sub(1));
+            assert_eq!(repo.progress(&location).await, expected, "round {round}, {} bytes", blob.len());
+            if round == 3 {
+                // And once more, from what was read back.
+                continue;
+            }
+            repo.client.patch(&location, blob.bytes.slice(offset..)).await.status(202);
+            repo.client.put(&format!("{location}?digest={}", blob.digest), "").await.status(201);
+            repo.has_blob(&blob).await;
+        }
+        repo.client.get(&cancelled).await.status(404);
+    }
+}
+
+/// Between the bytes' publication and their row the session has no file of its own any more, and goes on nevertheless.
+#[tokio::test]
+async fn kill_9_between_a_blob_and_its_row_leaves_the_upload_to_be_finished() {
+    for (alg, point) in [
+        (Alg::Sha256, "publish.renamed"),
+        (Alg::Sha256, "upload.published"),
+        (Alg::Sha512, "upload.published"),
+        (Alg::Sha256, "group.commit"),
+    ] {
+        // The session's own row is committed first, some time after the PATCH.
+        let pass = if point == "group.commit" { 2 } else { 1 };
+        let mut app = Gantry::options().variable("GANTRY_FAIL_AT", &format!("{point}:{pass}")).start().await;
+        let name = app.client().repo().name;
+        let repo = app.client().at(&name);
+        let blob = Blob::new(200_000).by(alg);
+        // Nothing tells the server beforehand that it will be sha512.
+        let location = repo.start_upload().await;
+        repo.client.patch(&location, blob.bytes.clone()).await.status(202);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let finish = format!("{location}?digest={}", blob.digest);
+        assert!(repo.client.put(&finish, "").try_send().await.is_err(), "{point}: the server is dead");
+        app.kill9();
+        app.without_variables().restart().await;
+        let repo = app.client().at(&name);
+        repo.lacks_blob(&blob.digest).await;
+        assert_eq!(repo.progress(&location).await, "0-199999", "{point}");
+        repo.client.put(&finish, "").await.status(201);
+        repo.has_blob(&blob).await;
+        repo.client.get(&location).await.status(404);
     }
 }

@@ -18,3 +18,9 @@ pub mod policy;
 pub mod registry;
 pub mod serve;
 mod v2;
+
+/// The failpoints of this program, one a line; `None`: it was built without.
+#[must_use]
+pub fn failpoints() -> Option<String> {
+    gantry_storage::failpoint::describe()
+}

@@ -3,11 +3,12 @@
 //! A disk that failed to keep a write once is not trusted again by this process: a repeated fsync may report success for data
 //! that is gone. So the way to read-only is one-way.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-/// One store's health.
-#[derive(Debug, Default)]
-pub(crate) struct Health(OnceLock<String>);
+/// One store's health, shared by its halves: rows and bytes lie on disks that fail together more often than not, and nobody wants
+/// to guess which writes are still kept. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Health(Arc<OnceLock<String>>);
 
 impl Health {
     /// Why writes are refused; `None` while all is well.

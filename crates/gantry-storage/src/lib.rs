@@ -9,11 +9,12 @@
 //! are already valid (`gantry_oci` types) and answers with values or a small [`StorageError`].
 //!
 //! What an answer promises: when a write returns, it survives `kill -9` and a power cut, in the order bytes, directory
-//! entry, row. The one exception says so in its name, [`MetaStore::save_upload_soon`].
+//! entry, row. The one exception says so in its name, [`MetaStore::save_upload_soon`]: it survives `kill -9` only.
 
 pub mod blobs;
 pub mod clock;
 pub mod error;
+pub mod failpoint;
 mod health;
 pub mod lease;
 pub mod meta;

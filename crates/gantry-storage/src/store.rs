@@ -25,6 +25,8 @@ use crate::blobs::BlobStore;
 use crate::blobs::key::Key;
 use crate::blobs::local::LocalBlobs;
 use crate::error::StorageError;
+use crate::failpoint::{self, Point};
+use crate::health::Health;
 use crate::meta::MetaStore;
 use crate::meta::sqlite::{ExaminedDatabase, OpenDatabaseError, SqliteMeta};
 
@@ -102,6 +104,8 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
         refuse_empty_mount(&data_dir, note.as_deref())?;
     }
     let lock = take_lock(&data_dir)?;
+    let pass = |point| failpoint::hit(point).map_err(|error| path_error(&data_dir, error));
+    pass(Point::StoreLocked)?;
     let blob_root = config.blob_path.clone().unwrap_or_else(|| data_dir.clone());
     std::fs::create_dir_all(&blob_root).map_err(|error| path_error(&blob_root, error))?;
     let database = config.sqlite_path.clone().unwrap_or_else(|| data_dir.join("gantry.db"));
@@ -115,6 +119,7 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
     }
     let failed = |error| database_error(&database, error);
     let mut examined = ExaminedDatabase::open(&database).map_err(failed)?;
+    pass(Point::StoreExamined)?;
     let id = match examined.store_id() {
         Some(id) => {
             let id = id.to_owned();
@@ -130,21 +135,28 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
     if is_new {
         sync_parent(&database)?;
     }
+    pass(Point::StorePrepared)?;
     if found == Found::Nothing {
         let text = format!(
             "{id}\nThe blobs in this directory belong to the Gantry store with this id. Do not remove this file.\n"
         );
         guard::write_whole(&marker, &text).map_err(|error| path_error(&marker, error))?;
     }
+    pass(Point::StoreMarked)?;
     if !examined.marker_written() {
         examined.note_marker().map_err(failed)?;
     }
+    pass(Point::StoreNoted)?;
     if let Some(note) = note {
         write_note(&note, &data_dir, &id);
     }
 
-    let local = LocalBlobs::open(&blob_root).map_err(|error| path_error(&blob_root, error))?;
-    let sqlite = Arc::new(examined.start(config.cache_bytes, Some(Arc::clone(&lock))).map_err(failed)?);
+    let health = Health::default();
+    let local =
+        LocalBlobs::open_with(&blob_root, health.clone()).map_err(|error| path_error(&blob_root, error))?;
+    pass(Point::StoreTreeMade)?;
+    let sqlite =
+        Arc::new(examined.start(config.cache_bytes, Some(Arc::clone(&lock)), health).map_err(failed)?);
     Ok(Store {
         meta: Arc::clone(&sqlite) as Arc<dyn MetaStore>,
         blobs: Arc::new(local.clone()),
@@ -172,6 +184,7 @@ fn make_data_dir(data_dir: &Path) -> Result<(PathBuf, bool), OpenError> {
         return Err(path_error(&full, io::ErrorKind::NotADirectory.into()));
     }
     if !existed {
+        failpoint::hit(Point::StoreDirectoryMade).map_err(|error| path_error(&full, error))?;
         sync_parent(&full)?;
     }
     Ok((full, existed))

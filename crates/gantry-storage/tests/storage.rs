@@ -120,7 +120,7 @@ async fn what_was_acknowledged_is_there_after_a_drop_and_after_a_close() {
             ..manifest(&name, &format!("manifest {round}"), &[&format!("t{round}")])
         };
         store.meta.put_manifest(new).await.expect("stored");
-        store.meta.save_upload_soon(upload(session, &name, round as u64));
+        store.meta.save_upload_soon(upload(session, &name, round as u64)).expect("noted");
         if round == 1 {
             store.close().await;
             let log =
@@ -183,8 +183,8 @@ async fn commits_are_grouped_and_a_small_push_costs_one() {
 
     // A small push: begin, send, end. Only its end is a commit.
     let (before, id) = (store.meta.stats(), upload_id());
-    store.meta.save_upload_soon(upload(id, &name, 0));
-    store.meta.save_upload_soon(upload(id, &name, 11));
+    store.meta.save_upload_soon(upload(id, &name, 0)).expect("noted");
+    store.meta.save_upload_soon(upload(id, &name, 11)).expect("noted");
     let end = NewBlob {
         upload: Some(id),
         content: BlobContent::Inline(Bytes::from("eleven byte")),
@@ -198,7 +198,7 @@ async fn commits_are_grouped_and_a_small_push_costs_one() {
     assert_eq!(store.meta.stats().uploads_open, 0);
 
     // A session that stays gets its row within the promised time, without a flush.
-    store.meta.save_upload_soon(upload(upload_id(), &name, 0));
+    store.meta.save_upload_soon(upload(upload_id(), &name, 0)).expect("noted");
     tokio::time::sleep(Duration::from_millis(120)).await;
     let last = store.meta.stats();
     assert_eq!((last.commits - after.commits, last.uploads_open), (1, 1));
@@ -218,7 +218,7 @@ async fn a_failed_commit_makes_the_rows_read_only_for_good() {
     let answer = store.meta.put_blob(blob(&name, "x")).await;
     assert!(matches!(answer, Err(StorageError::ReadOnly { .. })), "{answer:?}");
     assert!(matches!(store.meta.delete_tag(&name, &tag("t")).await, Err(StorageError::ReadOnly { .. })));
-    store.meta.save_upload_soon(upload(upload_id(), &name, 0));
+    store.meta.save_upload_soon(upload(upload_id(), &name, 0)).expect("noted");
     assert!(store.meta.flush().await.is_err());
     for _ in 0..2 {
         let found =
@@ -545,7 +545,7 @@ async fn a_failed_end_leaves_the_session_as_it_was() {
     let store = open(&scratch.config()).await;
     let (name, id) = (repo("a"), upload_id());
     let row = UploadRow { offset: 77, ..upload(id, &name, 0) };
-    store.meta.save_upload_soon(row.clone());
+    store.meta.save_upload_soon(row.clone()).expect("noted");
     let shell = rusqlite::Connection::open(scratch.0.join("data/gantry.db")).expect("opened");
     shell.execute_batch("BEGIN IMMEDIATE").expect("locked");
     let end = NewBlob { upload: Some(id), ..blob(&name, "ended") };

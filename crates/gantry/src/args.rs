@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Ask a running registry whether it is well (exit code 0 or 1)
     Healthcheck(HealthcheckArgs),
+    /// List the places at which GANTRY_FAIL_AT=NAME:N[:ACTION] makes this program fail (builds for tests only)
+    #[command(hide = gantry_server::failpoints().is_none())]
+    Failpoints,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => verify::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Failpoints => failpoints().map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,
@@ -28,4 +29,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn failpoints() -> anyhow::Result<()> {
+    let Some(list) = gantry_server::failpoints() else {
+        anyhow::bail!("this gantry has no failpoints: build with `--features failpoints`");
+    };
+    print!("{list}");
+    Ok(())
 }

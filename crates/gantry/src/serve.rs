@@ -10,6 +10,7 @@ pub(crate) fn run(mut args: ServeArgs) -> anyhow::Result<()> {
         args.settings.set.push(format!("server.listen={listen}"));
     }
     let config = args.settings.load()?;
+    gantry_server::config::arm_failpoints()?;
     gantry_server::observe::start_log(&config.settings);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;

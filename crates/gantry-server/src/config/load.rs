@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use gantry_storage::failpoint::{self, PlanError};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -83,6 +84,16 @@ pub fn environment() -> Vec<(String, String)> {
         .collect();
     variables.sort();
     variables
+}
+
+/// Puts the plan of `GANTRY_FAIL_AT` in force, when there is one.
+///
+/// # Errors
+/// The plan makes no sense, or this program has no failpoints: better no start than a test that tests nothing.
+pub fn arm_failpoints() -> Result<(), PlanError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    let plan = std::env::var_os("GANTRY_FAIL_AT");
+    plan.map_or(Ok(()), |plan| failpoint::arm(&plan.to_string_lossy()))
 }
 
 const PREFIX: &str = "GANTRY__";

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use load::{ConfigError, Sources, environment, load};
+pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
 pub use settings::{
     Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
 };

@@ -34,7 +34,7 @@ pub(super) async fn start(cx: &Context<'_>, start: Start, body: RequestBody) -> 
             Started::Waiting(progress) => session(cx, StatusCode::ACCEPTED, name, progress),
         });
     }
-    let progress = registry.uploads().start(&name, owner, algorithm);
+    let progress = registry.uploads().start(&name, owner, algorithm)?;
     Ok(session(cx, StatusCode::ACCEPTED, name, progress))
 }
 

@@ -49,6 +49,10 @@ pub trait BlobStore: VerifyBytes + Send + Sync + 'static {
     /// [`crate::StorageError::Corrupt`] when not exactly `size` bytes are staged.
     async fn publish(&self, upload: &UploadId, digest: &Digest, size: u64) -> Result<Option<String>>;
 
+    /// Whether a blob of this size lies under `digest`, published by somebody who may not have come to the end of it: if so, it is
+    /// durable when this returns, as after [`BlobStore::publish`], and the answer is its location. `None`: there is none.
+    async fn confirm(&self, digest: &Digest, size: u64) -> Result<Option<Option<String>>>;
+
     /// Frees an upload's bytes at once. Fine when there are none.
     async fn discard(&self, upload: &UploadId) -> Result<()>;
 

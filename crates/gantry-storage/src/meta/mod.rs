@@ -79,10 +79,14 @@ pub trait MetaStore: VerifyRows + Send + Sync + 'static {
     /// Removes the repository's link; the bytes stay for others. False: there was none.
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
 
-    /// Notes where an upload session stands, without waiting: the newest row of each session is written together with
-    /// other commits, at the latest after 50 milliseconds. A crash before that costs the client a part of its upload,
-    /// never the truth: the session then stands where it stood before. Readers of this process see the row at once.
-    fn save_upload_soon(&self, upload: UploadRow);
+    /// Notes where an upload session stands, without waiting for a disk: when it returns the row survives `kill -9`, and readers of
+    /// this process see it. The newest row of each session is written together with other commits, at the latest after 50
+    /// milliseconds. A power cut before that costs the client a part of its upload, never the truth: the session then stands
+    /// where it stood before.
+    ///
+    /// # Errors
+    /// The row will be written when that is possible, and would not survive `kill -9` until then.
+    fn save_upload_soon(&self, upload: UploadRow) -> Result<()>;
 
     /// An upload session, including one that is not written yet.
     async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>>;

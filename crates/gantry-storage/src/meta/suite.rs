@@ -450,13 +450,13 @@ async fn uploads_are_seen_at_once_and_end(meta: &Meta) {
     assert!(!meta.delete_upload(&id).await.expect("done"));
     for offset in [0, 5, 1 << 40] {
         let row = upload(id, &a, offset);
-        meta.save_upload_soon(row.clone());
+        meta.save_upload_soon(row.clone()).expect("noted");
         assert_eq!(meta.upload(&id).await.expect("readable").as_ref(), Some(&row), "before it is written");
         meta.flush().await.expect("written");
         assert_eq!(meta.upload(&id).await.expect("readable"), Some(row), "after it is written");
     }
     let staged = UploadRow { buffered: None, algorithm: Algorithm::Sha256, ..upload(id, &a, 9) };
-    meta.save_upload_soon(staged.clone());
+    meta.save_upload_soon(staged.clone()).expect("noted");
     meta.flush().await.expect("written");
     assert_eq!(meta.upload(&id).await.expect("readable"), Some(staged));
     assert!(!meta.repository_exists(&a).await.expect("readable"), "a session makes no repository");
@@ -464,7 +464,7 @@ async fn uploads_are_seen_at_once_and_end(meta: &Meta) {
     assert!(!meta.delete_upload(&id).await.expect("done"));
     assert_eq!(meta.upload(&id).await.expect("readable"), None);
 
-    meta.save_upload_soon(upload(id, &a, 1));
+    meta.save_upload_soon(upload(id, &a, 1)).expect("noted");
     assert!(meta.delete_upload(&id).await.expect("done"), "a session that was never written");
     assert_eq!(meta.upload(&id).await.expect("readable"), None);
     meta.flush().await.expect("written");
@@ -475,12 +475,13 @@ async fn old_uploads_are_found(meta: &Meta) {
     let a = repo("suite/expired");
     let ids: Vec<UploadId> = (0..5).map(|_| upload_id()).collect();
     for (number, id) in (1..).zip(&ids) {
-        meta.save_upload_soon(UploadRow { touched: Timestamp(number * 1000), ..upload(*id, &a, 0) });
+        meta.save_upload_soon(UploadRow { touched: Timestamp(number * 1000), ..upload(*id, &a, 0) })
+            .expect("noted");
     }
     let found = meta.expired_uploads(Timestamp(4000), 100).await.expect("readable");
     assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), ids[..3]);
     assert_eq!(meta.expired_uploads(Timestamp(4000), 2).await.expect("readable").len(), 2);
-    meta.save_upload_soon(upload(ids[0], &a, 0));
+    meta.save_upload_soon(upload(ids[0], &a, 0)).expect("noted");
     let found = meta.expired_uploads(Timestamp(4000), 100).await.expect("readable");
     assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), ids[1..3], "a session that was just used");
     for id in &ids {
@@ -496,7 +497,7 @@ async fn a_blob_ends_its_upload(meta: &Meta) {
     let a = repo("suite/ended");
     for written in [false, true] {
         let id = upload_id();
-        meta.save_upload_soon(upload(id, &a, 3));
+        meta.save_upload_soon(upload(id, &a, 3)).expect("noted");
         if written {
             meta.flush().await.expect("written");
         }

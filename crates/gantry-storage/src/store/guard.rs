@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::failpoint::{self, Point};
+
 /// What a marker or note file holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -42,8 +44,11 @@ pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let temporary = PathBuf::from(temporary);
     let mut file = File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
+    failpoint::hit(Point::SmallFileWritten)?;
     file.sync_all()?;
+    failpoint::hit(Point::SmallFileSynced)?;
     std::fs::rename(&temporary, path)?;
+    failpoint::hit(Point::SmallFileRenamed)?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => Ok(()),

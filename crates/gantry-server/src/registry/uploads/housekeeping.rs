@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_oci::Hasher;
 use gantry_oci::UploadId;
 use gantry_storage::Timestamp;
 
@@ -32,6 +33,12 @@ impl Uploads {
             let Some(session) = held else {
                 self.0.lock_resting().remove(&row.id);
                 self.0.blobs.discard(&row.id).await?;
+                // A crash may have left them published, without a row.
+                let hasher =
+                    Hasher::restore(row.algorithm, &row.hash_state).filter(|_| row.buffered.is_none());
+                if let Some(hasher) = hasher {
+                    self.0.leave(&hasher.finish(), row.offset, None).await?;
+                }
                 self.0.meta.delete_upload(&row.id).await?;
                 tracing::info!(upload = %row.id, repository = %row.repo, "upload session expired");
                 continue;

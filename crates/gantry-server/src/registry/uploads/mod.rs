@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gantry_oci::{Algorithm, ContentRange, Digest, Hasher, RepoName, UploadId};
+use gantry_storage::failpoint::{self, Point};
 use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Terms, UploadRow};
 use tokio::sync::OwnedMutexGuard;
 
@@ -97,13 +98,21 @@ impl Uploads {
     }
 
     /// Begins a session (end-4a). `algorithm` is the one that the blob will be known by, as far as the client says.
-    pub fn start(&self, repo: &RepoName, owner: &str, algorithm: Option<Algorithm>) -> Progress {
+    ///
+    /// # Errors
+    /// The store failed: there is no session.
+    pub fn start(&self, repo: &RepoName, owner: &str, algorithm: Option<Algorithm>) -> Result<Progress> {
+        pass(Point::UploadStarting)?;
         let session = self.0.begin(repo, owner, algorithm.unwrap_or(Algorithm::Sha256));
         // Nobody else knows the session yet, so its lock is free.
-        if let Ok(data) = session.data.try_lock() {
-            session.save(&data, &self.0.sink(true));
+        if let Ok(data) = session.data.try_lock()
+            && let Err(error) = session.save(&data, &self.0.sink(true))
+        {
+            self.0.lock_sessions().remove(&session.id);
+            return Err(error);
         }
-        Progress { upload: session.id, offset: 0 }
+        pass(Point::UploadStarted)?;
+        Ok(Progress { upload: session.id, offset: 0 })
     }
 
     /// Stores a blob that comes whole in one request (end-4b).
@@ -126,7 +135,7 @@ impl Uploads {
             let mut data = session.data_handle().lock_owned().await;
             let result = match session.receive(&mut data, &mut body, &sink).await {
                 Ok(0) if digest != Digest::of(digest.algorithm(), b"") => {
-                    session.save(&data, &inner.sink(true));
+                    session.save(&data, &inner.sink(true))?;
                     return Ok(Started::Waiting(Progress { upload: session.id, offset: 0 }));
                 }
                 Ok(received) => match check_length(length, received) {
@@ -211,7 +220,10 @@ impl Uploads {
             if matches!(*data, Data::Closed) {
                 return Err(RegistryError::UploadUnknown(upload));
             }
-            inner.close(&session, &mut data).await
+            match inner.close(&session, &mut data).await? {
+                None => Ok(()),
+                Some(error) => Err(error.into()),
+            }
         })
         .await
     }
@@ -220,6 +232,11 @@ impl Uploads {
 /// Runs work that must not stop half-way when the client hangs up.
 async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     tokio::spawn(work).await.unwrap_or(Err(RegistryError::Internal("the upload task ended")))
+}
+
+/// Passes a failpoint.
+fn pass(point: Point) -> Result<()> {
+    failpoint::hit(point).map_err(|error| StorageError::from_io("going on with an upload", error).into())
 }
 
 fn check_length(announced: Option<u64>, received: u64) -> Result<()> {
@@ -314,13 +331,22 @@ impl Inner {
         let saved = Hasher::restore(row.algorithm, &row.hash_state);
         let own = self.lock_resting().remove(&row.id);
         if let Some(hasher) = saved.clone().filter(|_| own) {
-            return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None }));
+            return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None, head: None }));
         }
         let Some(hasher) = self.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
-            return Ok(None);
+            // A crash between publishing the bytes and their row leaves them under the digest that the row's hash comes to.
+            let Some(digest) = saved.map(|hasher| hasher.finish()) else { return Ok(None) };
+            let hold = self.locks.publishing(&digest).await;
+            let found = self.blobs.confirm(&digest, row.offset).await?;
+            return Ok(found.map(|location| Data::Published {
+                digest,
+                size: row.offset,
+                location,
+                _hold: hold,
+            }));
         };
         let same = saved.is_none_or(|saved| saved.finish() == hasher.finish());
-        Ok(same.then_some(Data::Staged { hasher, offset: row.offset, writer: None }))
+        Ok(same.then_some(Data::Staged { hasher, offset: row.offset, writer: None, head: None }))
     }
 
     /// Takes the session for one request, when the piece begins where the session stands.
@@ -362,11 +388,13 @@ impl Inner {
         body: &mut ByteSource,
     ) -> Result<()> {
         let sink = self.sink(true);
+        pass(Point::UploadReceiving)?;
         let before = data.len();
         let received = session.receive(data, body, &sink).await;
         if data.len() != before {
-            session.save(data, &sink);
+            session.save(data, &sink)?;
         }
+        pass(Point::UploadSaved)?;
         check_length(piece.length.or(piece.range.map(|range| range.len())), received?)
     }
 
@@ -377,11 +405,15 @@ impl Inner {
             Data::Buffered { bytes, .. } => Digest::of(digest.algorithm(), bytes),
             Data::Staged { hasher, .. } if hasher.algorithm() == digest.algorithm() => hasher.finish(),
             // E-6.3: the algorithm is known only now, so the bytes are read once more.
-            Data::Staged { offset, .. } => {
+            Data::Staged { hasher, offset, .. } => {
                 match self.blobs.hash_staged(&session.id, *offset, digest.algorithm()).await? {
-                    Some(hasher) => hasher.finish(),
+                    Some(fresh) => *hasher = fresh,
                     None => return Err(RegistryError::Internal("staged bytes are missing")),
                 }
+                let actual = hasher.finish();
+                // From here on the session is known by this algorithm, also after a crash (see `restore`).
+                session.save(data, &self.sink(true))?;
+                actual
             }
             Data::Published { digest, .. } => *digest,
             Data::Closed => return Err(RegistryError::UploadUnknown(session.id)),
@@ -389,6 +421,7 @@ impl Inner {
         if actual != digest {
             return Err(RegistryError::DigestMismatch { expected: digest, actual });
         }
+        pass(Point::UploadChecked)?;
         let content = match data {
             Data::Buffered { bytes, .. } => BlobContent::Inline(bytes.clone().freeze()),
             Data::Published { location, .. } => BlobContent::Stored { location: location.clone() },
@@ -398,6 +431,7 @@ impl Inner {
                     let hold = self.locks.publishing(&digest).await;
                     let location = self.blobs.publish(&session.id, &digest, size).await?;
                     *data = Data::Published { digest, size, location: location.clone(), _hold: hold };
+                    pass(Point::UploadPublished)?;
                     BlobContent::Stored { location }
                 }
             },
@@ -406,6 +440,7 @@ impl Inner {
         let repo = session.repo.clone();
         let blob = NewBlob { repo, digest, size, content, upload: Some(session.id), renew_from };
         self.meta.put_blob(blob).await?;
+        pass(Point::UploadStored)?;
         let staged = matches!(data, Data::Staged { .. });
         *data = Data::Closed;
         self.lock_sessions().remove(&session.id);
@@ -422,30 +457,46 @@ impl Inner {
         Ok(blob.map(|blob| blob.content.clone()).filter(|content| matches!(content, BlobContent::Inline(_))))
     }
 
+    /// Leaves published bytes to the sweep, unless another push has given them a row. Where nothing can be written they stay, for
+    /// `gantry verify` to find.
+    async fn leave(&self, digest: &Digest, size: u64, location: Option<&str>) -> Result<()> {
+        match self.meta.free_bytes(digest, size, location).await {
+            Err(error @ (StorageError::Full { .. } | StorageError::ReadOnly { .. })) => {
+                tracing::warn!(%digest, %error, "bytes that belong to nobody could not be noted for the sweep");
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
     /// Ends a session without a blob: first its bytes go, which makes room also where the disk is too full for a row to
-    /// change, then its row. It stays in the map until both are gone, so that nobody wakes it from its row meanwhile.
-    async fn close(&self, session: &Session, data: &mut Data) -> Result<()> {
+    /// change, then its row. It stays in the map until both are gone, so that nobody wakes it from its row meanwhile. The answer is
+    /// what kept a row that alone could bring the session back after a restart.
+    async fn close(&self, session: &Session, data: &mut Data) -> Result<Option<StorageError>> {
+        pass(Point::UploadClosing)?;
         if let Err(error) = data.settle().await {
             tracing::debug!(upload = %session.id, %error, "the last bytes of a session that is closed were not written");
         }
         session.cancel();
-        match std::mem::replace(data, Data::Closed) {
-            Data::Staged { .. } => self.blobs.discard(&session.id).await?,
-            // The sweep takes them, unless another push gives them a row.
-            Data::Published { digest, size, location, _hold } => {
-                self.meta.free_bytes(&digest, size, location.as_deref()).await?;
-            }
-            Data::Buffered { .. } | Data::Closed => {}
+        let ended = std::mem::replace(data, Data::Closed);
+        let staged = matches!(ended, Data::Staged { .. });
+        if staged {
+            self.blobs.discard(&session.id).await?;
         }
+        if let Data::Published { digest, size, location, _hold } = ended {
+            self.leave(&digest, size, location.as_deref()).await?;
+        }
+        pass(Point::UploadDiscarded)?;
         match self.meta.delete_upload(&session.id).await {
             Ok(_) => {
+                pass(Point::UploadClosed)?;
                 self.lock_sessions().remove(&session.id);
-                Ok(())
+                Ok(None)
             }
             // The row goes later, when it has expired; until then the map knows that the session has ended.
             Err(error @ (StorageError::Full { .. } | StorageError::ReadOnly { .. })) => {
                 tracing::warn!(upload = %session.id, %error, "the row of a session that has ended could not be removed yet");
-                Ok(())
+                Ok((!staged).then_some(error))
             }
             Err(error) => Err(error.into()),
         }

@@ -57,8 +57,9 @@ impl Cancellation {
 pub(super) enum Data {
     /// In memory.
     Buffered { algorithm: Algorithm, bytes: BytesMut },
-    /// In the blob store. The writer is there while a request is writing, or was cut off while it did.
-    Staged { hasher: Hasher, offset: u64, writer: Option<Box<dyn StagedBlob>> },
+    /// In the blob store. The writer is there while a request is writing, or was cut off while it did; so is the head: bytes that
+    /// were in memory, and go back there when the disk does not take them.
+    Staged { hasher: Hasher, offset: u64, writer: Option<Box<dyn StagedBlob>>, head: Option<Bytes> },
     /// In the blob store under their digest, but the row that says so was not committed. Until it is, nobody takes them away.
     Published { digest: Digest, size: u64, location: Option<String>, _hold: Publishing },
     /// Finished or cancelled.
@@ -77,11 +78,14 @@ impl Data {
 
     /// Ends the writing of a request: waits for what is in flight and takes over offset and hash.
     pub(super) async fn settle(&mut self) -> Result<(), StorageError> {
-        let Data::Staged { hasher, offset, writer } = self else { return Ok(()) };
+        let Data::Staged { hasher, offset, writer, head } = self else { return Ok(()) };
         let Some(mut open) = writer.take() else { return Ok(()) };
         let flushed = open.flush().await;
         *offset = open.offset();
         *hasher = open.hasher().clone();
+        if let Some(head) = head.take().filter(|head| *offset < head.len() as u64) {
+            *self = Data::Buffered { algorithm: hasher.algorithm(), bytes: BytesMut::from(&head[..]) };
+        }
         flushed
     }
 }
@@ -160,8 +164,13 @@ impl Session {
         let received = self.pump(data, &mut crumbs, body, sink).await;
         // What came before the body broke off is kept to the last byte. (After a failure to store there are no crumbs.)
         let kept = self.append_crumbs(data, &mut crumbs, sink).await;
+        let was_staged = matches!(data, Data::Staged { .. });
         let settled = data.settle().await;
         self.publish_offset(data);
+        if was_staged && matches!(data, Data::Buffered { .. }) {
+            // Back in memory: the file has nothing that counts.
+            let _ = sink.blobs.discard(&self.id).await;
+        }
         let received = received?;
         kept?;
         settled?;
@@ -211,7 +220,7 @@ impl Session {
                 self.append_crumbs(data, crumbs, sink).await?;
                 data.settle().await?;
                 self.publish_offset(data);
-                self.save(data, sink);
+                self.save(data, sink)?;
             }
         }
         Ok(total - before)
@@ -226,14 +235,13 @@ impl Session {
         self.touch();
         let mut pieces = vec![piece];
         if let Data::Buffered { algorithm, bytes } = data {
-            if !bytes.is_empty() {
-                pieces.insert(0, bytes.clone().freeze());
-            }
+            let head = (!bytes.is_empty()).then(|| bytes.clone().freeze());
+            pieces.splice(0..0, head.clone());
             let hasher = Hasher::new(*algorithm);
             let writer = sink.blobs.stage(&self.id, 0, hasher.clone()).await?;
-            *data = Data::Staged { hasher, offset: 0, writer: Some(writer) };
+            *data = Data::Staged { hasher, offset: 0, writer: Some(writer), head };
         }
-        let Data::Staged { hasher, offset, writer } = data else {
+        let Data::Staged { hasher, offset, writer, .. } = data else {
             return Err(RegistryError::UploadUnknown(self.id));
         };
         let writer = match writer {
@@ -250,18 +258,21 @@ impl Session {
     }
 
     /// Brings the session's row up to date, with the next group commit.
-    pub(super) fn save(&self, data: &Data, sink: &Sink<'_>) {
+    ///
+    /// # Errors
+    /// The row would not survive a crash, so what it says must not be promised.
+    pub(super) fn save(&self, data: &Data, sink: &Sink<'_>) -> Result<()> {
         if !sink.persistent {
-            return;
+            return Ok(());
         }
         let (algorithm, hash_state, buffered) = match data {
             Data::Buffered { algorithm, bytes } => {
                 (*algorithm, Vec::new(), Some(Bytes::copy_from_slice(bytes)))
             }
             Data::Staged { hasher, .. } => (hasher.algorithm(), hasher.save(), None),
-            Data::Published { .. } | Data::Closed => return,
+            Data::Published { .. } | Data::Closed => return Ok(()),
         };
-        sink.meta.save_upload_soon(UploadRow {
+        let row = UploadRow {
             id: self.id,
             repo: self.repo.clone(),
             owner: self.owner.clone(),
@@ -271,6 +282,7 @@ impl Session {
             buffered,
             started: self.started,
             touched: self.touched(),
-        });
+        };
+        Ok(sink.meta.save_upload_soon(row)?)
     }
 }

@@ -56,6 +56,11 @@ impl LocalBlobs {
     /// # Errors
     /// The system's, when the directory cannot be made or opened.
     pub fn open(root: &Path) -> io::Result<LocalBlobs> {
+        LocalBlobs::open_with(root, Health::default())
+    }
+
+    /// The same for one half of a store.
+    pub(crate) fn open_with(root: &Path, health: Health) -> io::Result<LocalBlobs> {
         for key in
             [Key::Uploads, Key::Blobs, Key::Algorithm(Algorithm::Sha256), Key::Algorithm(Algorithm::Sha512)]
         {
@@ -64,7 +69,7 @@ impl LocalBlobs {
         Ok(LocalBlobs(Arc::new(Inner {
             root: root.to_owned(),
             root_directory: File::open(root)?,
-            health: Health::default(),
+            health,
             slots: Slots::default(),
             buffers: Arc::new(Buffers::default()),
             durable: DurableDirectories::default(),
@@ -151,6 +156,17 @@ impl BlobStore for LocalBlobs {
         })
         .await?;
         Ok(None)
+    }
+
+    async fn confirm(&self, digest: &Digest, size: u64) -> Result<Option<Option<String>>> {
+        let digest = *digest;
+        let there = self
+            .blocking("confirming a blob", move |inner| {
+                inner.check_writable()?;
+                publish::confirm(inner, digest, size)
+            })
+            .await?;
+        Ok(there.then_some(None))
     }
 
     async fn discard(&self, upload: &UploadId) -> Result<()> {

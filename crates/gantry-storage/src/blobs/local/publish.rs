@@ -19,6 +19,7 @@ use gantry_oci::{Digest, UploadId};
 use super::Inner;
 use crate::blobs::key::Key;
 use crate::error::{Result, StorageError};
+use crate::failpoint::{self, Point};
 
 const DURING: &str = "publishing a blob";
 
@@ -44,19 +45,42 @@ pub(super) fn publish(inner: &Inner, upload: UploadId, digest: Digest, size: u64
         return Err(StorageError::Corrupt { what });
     }
     owner.retire();
-    if let Err(error) = sync(inner, &file, "an upload's file", File::sync_data) {
+    failpoint::hit(Point::PublishStarted).map_err(io_error)?;
+    if let Err(error) = sync(inner, &file, "an upload's file", Point::SyncFile, File::sync_data) {
         // What the disk holds now is anybody's guess; the client must not go on from here.
         let _ = std::fs::remove_file(&staged);
         return Err(error);
     }
+    failpoint::hit(Point::PublishSynced).map_err(io_error)?;
 
     let directory = inner.path(Key::BlobDirectory(digest));
     let shard = inner.path(Key::Shard(digest));
     make_shard(inner, digest, &shard)?;
     make_directory(&directory).map_err(io_error)?;
+    failpoint::hit(Point::PublishDirectories).map_err(io_error)?;
     std::fs::rename(&staged, inner.path(Key::Blob(digest))).map_err(io_error)?;
+    failpoint::hit(Point::PublishRenamed).map_err(io_error)?;
     sync_directory(inner, &directory)?;
-    sync_directory(inner, &shard)
+    failpoint::hit(Point::PublishDirectorySynced).map_err(io_error)?;
+    sync_directory(inner, &shard)?;
+    failpoint::hit(Point::PublishDurable).map_err(io_error)
+}
+
+/// Whether the blob is there with this size; then it and its name are durable. Blocks.
+pub(super) fn confirm(inner: &Inner, digest: Digest, size: u64) -> Result<bool> {
+    let io_error = |error| StorageError::from_io(DURING, error);
+    let file = match File::open(inner.path(Key::Blob(digest))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.map_err(io_error)?,
+    };
+    if file.metadata().map_err(io_error)?.len() != size {
+        return Ok(false);
+    }
+    sync(inner, &file, "a blob's file", Point::SyncFile, File::sync_data)?;
+    for key in [Key::BlobDirectory(digest), Key::Shard(digest), Key::Algorithm(digest.algorithm())] {
+        sync_directory(inner, &inner.path(key))?;
+    }
+    Ok(true)
 }
 
 fn make_shard(inner: &Inner, digest: Digest, shard: &Path) -> Result<()> {
@@ -79,16 +103,22 @@ fn make_directory(path: &Path) -> io::Result<()> {
 
 fn sync_directory(inner: &Inner, path: &Path) -> Result<()> {
     let directory = File::open(path).map_err(|error| StorageError::from_io(DURING, error))?;
-    sync(inner, &directory, "a directory", File::sync_all)
+    sync(inner, &directory, "a directory", Point::SyncDirectory, File::sync_all)
 }
 
 /// Makes a file or directory durable. A failure is final: the kernel may have dropped what it could not write, and would report
 /// success the next time.
-fn sync(inner: &Inner, file: &File, what: &str, how: fn(&File) -> io::Result<()>) -> Result<()> {
+fn sync(
+    inner: &Inner,
+    file: &File,
+    what: &str,
+    point: Point,
+    how: fn(&File) -> io::Result<()>,
+) -> Result<()> {
     let outcome = if inner.break_next_sync.swap(false, Ordering::Relaxed) {
         Err(rustix::io::Errno::IO.into())
     } else {
-        how(file)
+        failpoint::hit(point).and_then(|()| how(file))
     };
     let Err(error) = outcome else { return Ok(()) };
     // Some file systems find out only now that there is no room. Nothing was acknowledged, and room can be made.

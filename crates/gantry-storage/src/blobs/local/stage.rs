@@ -23,6 +23,7 @@ use super::{Inner, shut_down};
 use crate::blobs::StagedBlob;
 use crate::blobs::key::Key;
 use crate::error::{Result, StorageError};
+use crate::failpoint::{self, Point};
 
 const DURING: &str = "writing an upload";
 
@@ -84,6 +85,7 @@ impl LocalStaged {
         if length > offset {
             file.set_len(offset).map_err(|error| StorageError::from_io(OPENING, error))?;
         }
+        failpoint::hit(Point::StageOpened).map_err(|error| StorageError::from_io(OPENING, error))?;
         let turn = owner.take_over();
         drop(owner);
         Ok(LocalStaged {
@@ -170,7 +172,10 @@ fn write_batch(target: &Target, progress: &mut Progress, pieces: &[Bytes]) -> Re
         let message = String::from("another request went on with this upload");
         return Err(StorageError::Unavailable { during: DURING, message });
     }
-    let written = match write_all(&target.file, progress.offset, pieces) {
+    let written = failpoint::hit(Point::StageWriting)
+        .and_then(|()| write_all(&target.file, progress.offset, pieces))
+        .and_then(|written| failpoint::hit(Point::StageWritten).map(|()| written));
+    let written = match written {
         Ok(written) => written,
         Err(error) => {
             if let Err(second) = target.file.set_len(progress.offset) {

@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{manifests, repos, uploads, verify};
+use super::{failure, manifests, repos, uploads, verify};
 use crate::clock::Timestamp;
+use crate::failpoint::Point;
 use crate::lease;
 use crate::meta::{BlobContent, NewBlob, StoredBlob};
 
@@ -83,11 +84,13 @@ pub(super) fn put(batch: &mut Batch<'_>, blob: &NewBlob) -> rusqlite::Result<()>
         }
         None => insert(batch, blob)?,
     };
+    failure::hit(Point::BlobRow)?;
     let repository = repos::id_or_new(batch, &blob.repo)?;
     link(batch, &blob.repo, repository, &blob.digest, id)?;
     if let Some(from) = blob.renew_from {
         renew_all(batch, &blob.repo, repository, from)?;
     }
+    failure::hit(Point::BlobLinked)?;
     if let Some(upload) = &blob.upload {
         uploads::delete(batch, upload)?;
     }
@@ -146,6 +149,7 @@ pub(super) fn mount(
     let Some(id) = id(batch.connection, digest)? else { return Ok(false) };
     let repository = repos::id_or_new(batch, to)?;
     link(batch, to, repository, digest, id)?;
+    failure::hit(Point::BlobMounted)?;
     Ok(true)
 }
 
@@ -159,6 +163,7 @@ pub(super) fn unlink(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
     if deleted == 0 {
         return Ok(false);
     }
+    failure::hit(Point::BlobUnlinked)?;
     batch.touch(Key::Blob(repo.clone(), *digest));
     if links(batch.connection, digest, 1)? == 0 {
         free(batch.connection, id)?;

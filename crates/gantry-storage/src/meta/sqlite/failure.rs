@@ -4,6 +4,7 @@ use rusqlite::ffi;
 use rusqlite::{Error, ErrorCode};
 
 use crate::error::StorageError;
+use crate::failpoint::{self, Point};
 
 /// Sorts an error of SQLite.
 pub(super) fn sort(during: &'static str, error: &Error) -> StorageError {
@@ -37,6 +38,15 @@ pub(super) fn sort(during: &'static str, error: &Error) -> StorageError {
         }
         _ => StorageError::Database { during, message: error.to_string() },
     }
+}
+
+/// Passes a failpoint inside of the engine.
+pub(super) fn hit(point: Point) -> rusqlite::Result<()> {
+    failpoint::hit(point).map_err(|error| {
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let code = if full { ffi::SQLITE_FULL } else { ffi::SQLITE_IOERR_FSYNC };
+        Error::SqliteFailure(ffi::Error::new(code), Some(error.to_string()))
+    })
 }
 
 /// Whether the disk failed to keep what was written, after which nothing that it acknowledges can be trusted. A failing

@@ -4,14 +4,18 @@
 //! moment: a later row of the same session takes its place, the end of the session takes it away, and what is left
 //! rides with a commit that happens anyway, or gets one of its own after [`LATEST`]. A small push thus costs one commit.
 //!
+//! Before that it is in the sessions' log (`session_log`), where it outlives the process.
+//!
 //! While a row is being written it stays visible, so that a reader of this process never sees the session go back.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gantry_oci::UploadId;
 
+use super::session_log::SessionLog;
 use crate::meta::UploadRow;
 
 /// A row younger than this does not ride along: it will likely be replaced or taken away.
@@ -48,6 +52,8 @@ struct Rows {
     oldest: Option<Instant>,
     /// Nothing is tried before.
     not_before: Option<Instant>,
+    /// Where rows survive `kill -9` meanwhile.
+    log: Option<SessionLog>,
 }
 
 /// The waiting rows. Shared by callers, readers and the writer.
@@ -55,16 +61,37 @@ struct Rows {
 pub(super) struct LazyUploads(Mutex<Rows>);
 
 impl LazyUploads {
-    /// Adds or replaces a row. True: the writer must be told, because it may be asleep.
-    pub(super) fn save(&self, row: UploadRow) -> bool {
+    /// Goes on with the rows that a killed process left in its log.
+    pub(super) fn with_log(log: SessionLog, left: Vec<UploadRow>) -> LazyUploads {
+        let lazy = LazyUploads::default();
+        let now = Instant::now();
+        let mut rows = lazy.lock();
+        rows.oldest = (!left.is_empty()).then_some(now);
+        rows.waiting = left.into_iter().map(|row| (row.id, Waiting { row, since: now })).collect();
+        rows.log = Some(log);
+        drop(rows);
+        lazy
+    }
+
+    /// These sessions have ended, durably.
+    pub(super) fn ended(&self, ids: impl Iterator<Item = UploadId>) {
+        if let Some(log) = &mut self.lock().log {
+            log.ended(ids);
+        }
+    }
+
+    /// Adds or replaces a row. True: the writer must be told, because it may be asleep. With it comes whether the row survives
+    /// `kill -9` already.
+    pub(super) fn save(&self, row: UploadRow) -> (bool, io::Result<()>) {
         let mut rows = self.lock();
         let now = Instant::now();
         // A session that is used all the time must not put off its row for ever.
         let since = rows.waiting.get(&row.id).map_or(now, |waiting| waiting.since);
         let wake = rows.oldest.is_none();
         rows.oldest.get_or_insert(since);
+        let logged = rows.log.as_mut().map_or(Ok(()), |log| log.saved(&row));
         rows.waiting.insert(row.id, Waiting { row, since });
-        wake
+        (wake, logged)
     }
 
     /// The newest row of a session, if it is not known to be in the database.
@@ -127,6 +154,12 @@ impl LazyUploads {
             rows.oldest = Some(rows.oldest.map_or(waiting.since, |oldest| oldest.min(waiting.since)));
             rows.waiting.entry(waiting.row.id).or_insert(waiting);
         }
+        // Nothing is taken now: what waits is all that the log must keep.
+        let Rows { log: Some(log), waiting, .. } = &mut *rows else { return };
+        if log.is_long() {
+            let waiting: Vec<UploadRow> = waiting.values().map(|waiting| waiting.row.clone()).collect();
+            log.restart(&waiting);
+        }
     }
 
     /// Sessions that wait for their row to be written.
@@ -164,14 +197,14 @@ mod tests {
     fn rows_coalesce_and_stay_visible_while_they_are_written() {
         let lazy = LazyUploads::default();
         let id = row(0).id;
-        assert!(lazy.save(row(0)), "the first row wakes the writer");
-        assert!(!lazy.save(row(1)));
+        assert!(lazy.save(row(0)).0, "the first row wakes the writer");
+        assert!(!lazy.save(row(1)).0);
         assert!(lazy.take_due(false).is_empty(), "too young to ride along");
         let due = lazy.take_due(true);
         assert_eq!(due.len(), 1);
         assert_eq!(lazy.get(&id).map(|row| row.offset), Some(1));
         assert!(lazy.deadline().is_none());
-        assert!(lazy.save(row(2)), "the writer may have gone to sleep");
+        assert!(lazy.save(row(2)).0, "the writer may have gone to sleep");
         lazy.settle(due, true);
         assert_eq!(lazy.get(&id).map(|row| row.offset), Some(2), "a restored row gives way to a newer one");
         assert!(lazy.take_ended(&id).is_some());

@@ -8,8 +8,9 @@ use rusqlite::{Connection, Error, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, unsigned};
 use super::writer::Batch;
-use super::{blobs, repos, sweep, tags, verify};
+use super::{blobs, failure, repos, sweep, tags, verify};
 use crate::clock::Timestamp;
+use crate::failpoint::Point;
 use crate::meta::{NewManifest, PutManifest, Referrer, StoredManifest};
 
 pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content, NULL
@@ -115,7 +116,9 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
         }
         None => {
             let id = insert(batch, repository, manifest, now)?;
+            failure::hit(Point::ManifestRow)?;
             put_edges(batch, id, repository, manifest)?;
+            failure::hit(Point::ManifestEdges)?;
             batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
             id
         }
@@ -256,14 +259,16 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
         .prepare_cached(EDGES)?
         .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
+    batch.connection.prepare_cached("DELETE FROM tags WHERE manifest = ?1")?.execute([id])?;
+    failure::hit(Point::ManifestUntagged)?;
     for sql in [
-        "DELETE FROM tags WHERE manifest = ?1",
         "DELETE FROM manifest_refs WHERE manifest = ?1",
         "DELETE FROM idle_manifests WHERE manifest = ?1",
         "DELETE FROM manifests WHERE id = ?1",
     ] {
         batch.connection.prepare_cached(sql)?.execute([id])?;
     }
+    failure::hit(Point::ManifestDeleted)?;
     batch.touch(Key::Manifest(repo.clone(), *digest));
     for (kind, named) in edges {
         date_named(batch, repo, repository, kind, &named.0)?;

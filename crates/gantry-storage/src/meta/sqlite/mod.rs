@@ -15,6 +15,7 @@ mod manifests;
 mod readers;
 mod repos;
 mod schema;
+mod session_log;
 mod sweep;
 mod tags;
 mod uploads;
@@ -38,6 +39,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use self::cache::{ExactCache, Key, KeyRef, Value};
 use self::lazy::LazyUploads;
 use self::readers::Readers;
+use self::session_log::SessionLog;
 use self::writer::{Shared, Writer};
 use super::{
     Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob, NewManifest,
@@ -212,14 +214,18 @@ impl ExaminedDatabase {
         self,
         cache_bytes: u64,
         keep: Option<Arc<File>>,
+        health: Health,
     ) -> Result<SqliteMeta, OpenDatabaseError> {
         let open = uploads::count(&self.connection)?;
         let clock = StoreClock::resume(schema::clock(&self.connection)?);
+        let (log, left) = SessionLog::open(&self.path).map_err(|error| {
+            OpenDatabaseError::Storage(StorageError::from_io("reading the log of upload sessions", error))
+        })?;
         let shared = Arc::new(Shared {
             clock,
             cache: ExactCache::new(cache_bytes),
-            lazy: LazyUploads::default(),
-            health: Health::default(),
+            lazy: LazyUploads::with_log(log, left),
+            health,
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
             group_sizes: Default::default(),
@@ -385,8 +391,8 @@ impl MetaStore for SqliteMeta {
             .await
     }
 
-    fn save_upload_soon(&self, upload: UploadRow) {
-        self.writer.save_soon(upload);
+    fn save_upload_soon(&self, upload: UploadRow) -> Result<()> {
+        self.writer.save_soon(upload)
     }
 
     async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>> {

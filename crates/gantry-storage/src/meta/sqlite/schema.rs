@@ -10,7 +10,9 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::failure;
 use crate::clock::Timestamp;
+use crate::failpoint::Point;
 
 /// Marks a SQLite file as Gantry's: "GNTR".
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
@@ -188,10 +190,14 @@ pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Resul
             continue;
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        failure::hit(Point::MigrationBegun)?;
         transaction.execute_batch(migration)?;
+        failure::hit(Point::MigrationApplied)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", number)?;
+        failure::hit(Point::MigrationVersioned)?;
         transaction.commit()?;
+        failure::hit(Point::MigrationCommitted)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use gantry_oci::{Digest, Reference};
 
 use super::ExaminedDatabase;
+use crate::health::Health;
 use crate::meta::suite::{blob, manifest, repo, tag};
 use crate::meta::{MetaStore, NewManifest};
 
@@ -20,7 +21,7 @@ async fn nobody_ever_sees_a_tag_or_a_link_go_back() {
     std::fs::create_dir(&directory).expect("a directory");
     let mut database = ExaminedDatabase::open(&directory.join("gantry.db")).expect("a new database");
     database.prepare("an id").expect("prepared");
-    let meta = Arc::new(database.start(1 << 20, None).expect("started"));
+    let meta = Arc::new(database.start(1 << 20, None, Health::default()).expect("started"));
 
     let name = repo("stress/tag");
     let put = |version: u64| NewManifest { ..manifest(&name, &format!("version {version}"), &["latest"]) };

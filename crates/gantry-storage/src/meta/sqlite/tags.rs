@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension};
 use super::cache::Key;
 use super::value::integer;
 use super::writer::Batch;
-use super::{manifests, repos};
+use super::{failure, manifests, repos};
+use crate::failpoint::Point;
 
 pub(super) const PAGE: &str =
     "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
@@ -44,6 +45,7 @@ pub(super) fn set(
              ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest, updated = excluded.updated",
         )?
         .execute((repository, tag.as_str(), manifest, now))?;
+    failure::hit(Point::TagSet)?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
     match before {
         Some(before) if before != manifest => manifests::date(batch, repo, repository, before),
@@ -62,6 +64,7 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, tag: &Tag) -> rusql
         .connection
         .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND name = ?2")?
         .execute((repository, tag.as_str()))?;
+    failure::hit(Point::TagDeleted)?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
     manifests::date(batch, repo, repository, manifest)?;
     Ok(true)

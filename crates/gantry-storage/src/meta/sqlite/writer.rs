@@ -25,6 +25,7 @@ use super::lazy::{LazyUploads, Waiting};
 use super::{failure, schema, uploads};
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
+use crate::failpoint::Point;
 use crate::health::Health;
 use crate::meta::GROUP_SIZE_BUCKETS;
 
@@ -182,10 +183,12 @@ impl Writer {
     }
 
     /// See [`crate::MetaStore::save_upload_soon`].
-    pub(super) fn save_soon(&self, row: crate::meta::UploadRow) {
-        if self.shared.lazy.save(row) {
+    pub(super) fn save_soon(&self, row: crate::meta::UploadRow) -> Result<()> {
+        let (wake, logged) = self.shared.lazy.save(row);
+        if wake {
             self.send(Message::Wake);
         }
+        logged.map_err(|error| StorageError::from_io("noting an upload session", error))
     }
 
     /// Writes what waits.
@@ -332,8 +335,11 @@ impl State {
                 let restore =
                     ended.into_iter().filter(|waiting| failed_ends.contains(&waiting.row().id)).collect();
                 self.shared.lazy.settle(restore, false);
+                let ended = operations.iter().zip(&failures).filter(|(_, failure)| failure.is_none());
+                self.shared.lazy.ended(ended.filter_map(|(operation, _)| operation.ends()));
                 for (operation, failure) in operations.into_iter().zip(failures) {
                     operation.answer(failure);
+                    let _ = failure::hit(Point::GroupAnswered);
                 }
                 for reply in flushes {
                     let _ = reply.send(Ok(()));
@@ -364,18 +370,21 @@ impl State {
         let connection = &self.connection;
         let now = self.shared.clock.now();
         let mut batch = Batch { connection, now, keys: Vec::new(), uploads_delta: 0 };
-        execute(connection, "BEGIN IMMEDIATE")
+        failure::hit(Point::GroupBegin)
+            .and_then(|()| execute(connection, "BEGIN IMMEDIATE"))
             .map_err(|error| self.fail("beginning a transaction", &error))?;
-        for waiting in due {
-            if let Err(error) = uploads::save(&mut batch, waiting.row()) {
-                return Err(self.abandon("saving an upload session", &error));
-            }
+        let saved = failure::hit(Point::GroupBegun)
+            .and_then(|()| due.iter().try_for_each(|waiting| uploads::save(&mut batch, waiting.row())))
+            .and_then(|()| failure::hit(Point::GroupSessions));
+        if let Err(error) = saved {
+            return Err(self.abandon("saving an upload session", &error));
         }
         for operation in operations {
             let before = (batch.keys.len(), batch.uploads_delta);
             let outcome = execute(connection, "SAVEPOINT operation")
                 .and_then(|()| operation.run(&mut batch))
-                .and_then(|()| execute(connection, "RELEASE operation"));
+                .and_then(|()| execute(connection, "RELEASE operation"))
+                .and_then(|()| failure::hit(Point::GroupOperation));
             let Err(error) = outcome else {
                 failures.push(None);
                 continue;
@@ -413,7 +422,11 @@ impl State {
                 Some(String::from("disk I/O error (made by a test)")),
             ));
         }
-        execute(&self.connection, "COMMIT")
+        failure::hit(Point::GroupCommit)?;
+        execute(&self.connection, "COMMIT")?;
+        // Nothing can be taken back any more: only what ends or holds up the process makes sense here.
+        let _ = failure::hit(Point::GroupCommitted);
+        Ok(())
     }
 
     /// Undoes the transaction and says why.
@@ -486,7 +499,11 @@ impl State {
     }
 
     fn run_checkpoint(&self, how: &str) {
-        let outcome = self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()));
+        let outcome = failure::hit(Point::CheckpointBegin)
+            .and_then(|()| {
+                self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
+            })
+            .and_then(|()| failure::hit(Point::CheckpointEnd));
         if let Err(error) = outcome {
             // A full disk or a busy reader passes; the log stays valid meanwhile.
             let error = self.fail("folding the log into the database", &error);

@@ -144,7 +144,7 @@ async fn an_upload_under_way_keeps_its_repository(meta: &Meta) {
     let new = blob(&name, "the first layer");
     meta.put_blob(new.clone()).await.expect("stored");
     let id = upload_id();
-    meta.save_upload_soon(upload(id, &name, 1));
+    meta.save_upload_soon(upload(id, &name, 1)).expect("noted");
     meta.flush().await.expect("written");
     let swept = sweep(meta, &name, CandidateKind::Link, AT_ONCE, false).await;
     assert_eq!(verdicts(&swept), [Verdict::Keep(Reason::UploadUnderWay)]);
