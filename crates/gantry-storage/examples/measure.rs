@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Hasher, Reference, UploadId};
 use gantry_storage::meta::suite::{blob, manifest, repo, tag};
-use gantry_storage::{MetaStore, NewManifest, Store, StoreConfig};
+use gantry_storage::{MetaStore, NewManifest, Store, StoreConfig, Timestamp, UploadRow};
 
 const SPAN: Duration = Duration::from_secs(2);
 
@@ -30,6 +30,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for tasks in [1, 16, 64] {
         commits(&store, tasks).await?;
     }
+    sessions(&store, 0)?;
+    sessions(&store, 16 << 10)?;
     reads(&store, "through the cache").await?;
     store.close().await;
     let store = Store::open(config(0)).await?;
@@ -74,6 +76,28 @@ async fn commits(store: &Store, tasks: usize) -> Result<(), Box<dyn std::error::
         "blob rows, {tasks:2} tasks: {rate:8.0}/s durable, {:.1} in a commit",
         done as f64 / commits as f64
     );
+    Ok(())
+}
+
+/// What a POST or PATCH waits for, beside the network.
+fn sessions(store: &Store, buffered: usize) -> Result<(), Box<dyn std::error::Error>> {
+    const COUNT: u32 = 20_000;
+    let bytes = Bytes::from(vec![7; buffered]);
+    let begun = Instant::now();
+    for _ in 0..COUNT {
+        store.meta.save_upload_soon(UploadRow {
+            id: UploadId::from_uuid(uuid::Uuid::new_v4()),
+            repo: repo("measure/sessions"),
+            owner: String::from("alice"),
+            algorithm: Algorithm::Sha256,
+            offset: buffered as u64,
+            hash_state: Vec::new(),
+            buffered: Some(bytes.clone()),
+            started: Timestamp::now(),
+            touched: Timestamp::now(),
+        })?;
+    }
+    println!("upload rows of {buffered:5} bytes: {:?} each until noted", begun.elapsed() / COUNT);
     Ok(())
 }
 
