@@ -13,7 +13,7 @@ mod watch;
 use std::time::{Duration, Instant};
 
 /// Waits until something holds that a server does by and by.
-async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
         if let Some(value) = check().await {
@@ -25,7 +25,7 @@ async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) ->
 }
 
 /// A number from a process's status, in KiB.
-fn process_kib(pid: u32, key: &str) -> u64 {
+pub(crate) fn process_kib(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process's status");
     let line = status.lines().find(|line| line.starts_with(key)).expect("the line");
     line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
