@@ -22,6 +22,8 @@ use crate::app::{App, AppError};
 use crate::config::Config;
 
 pub use greeting::Greeting;
+#[cfg(feature = "fuzzing")]
+pub(crate) use proxy::read as read_proxy_header;
 pub use tls::TlsError;
 
 /// Why a server did not start.
