@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::repo::with;
 use crate::harness::{Alg, Blob, Gantry, Manifest, image, index, types};
 use crate::ops::process_kib;
 
@@ -206,4 +207,43 @@ async fn digests_of_other_algorithms_and_spellings_are_refused() {
     let wrong =
         repo.client.post(&format!("{}?digest={}", repo.uploads(), Alg::Sha256.of(b"x"))).body(&b"y"[..]);
     wrong.await.bad("DIGEST_INVALID");
+}
+
+/// A piece in chunks that is longer or shorter than its `Content-Range` says is refused, and nothing of it stays: in memory, on
+/// disk, and where it moves from one to the other.
+#[tokio::test]
+async fn a_piece_that_is_not_as_long_as_its_range_leaves_nothing() {
+    let mut gantry = Gantry::start().await;
+    for (before, claimed, sent) in [
+        (0, 10, 11),
+        (0, 10, 9),
+        (100, 10, 50_000),
+        (0, 10, 400_000),
+        (50_000, 10, 11),
+        (300_000, 400_000, 500_000),
+        (300_000, 400_000, 10),
+    ] {
+        let repo = gantry.repo();
+        let blob = Blob::new(before + claimed);
+        let location = repo.start_upload().await;
+        if before > 0 {
+            repo.client.patch(&location, blob.bytes.slice(..before)).await.status(202);
+        }
+        let stands = if before > 0 { format!("0-{}", before - 1) } else { "0-0".to_owned() };
+        let range = format!("{before}-{}", before + claimed - 1);
+        for _ in 0..2 {
+            let patch = repo.client.call("PATCH", &location).header("content-range", &range);
+            patch.chunked(crate::harness::bytes(sent)).await.status(400).error("SIZE_INVALID");
+            assert_eq!(repo.progress(&location).await, stands, "{before} {claimed} {sent}");
+        }
+        if before != 300_000 {
+            gantry.restart().await;
+        }
+        let repo = gantry.client().at(&repo.name);
+        assert_eq!(repo.progress(&location).await, stands, "{before} {claimed} {sent}");
+        let put =
+            repo.client.call("PUT", &with(&location, "digest", &blob.digest)).header("content-range", &range);
+        put.chunked(blob.bytes.slice(before..)).await.status(201);
+        repo.has_blob(&blob).await;
+    }
 }
