@@ -9,8 +9,11 @@ pub mod mutate;
 mod oci;
 mod server;
 
-/// What can be run, by the name of its corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, which is also that of the corpus, and what is run.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// What can be run.
+pub const TARGETS: &[Target] = &[
     ("accept", oci::accept),
     ("basic", server::basic),
     ("challenge", oci::challenge),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use gantry_fuzz::TARGETS;
 use gantry_fuzz::mutate::{Random, mutate};
+use gantry_fuzz::{TARGETS, Target};
 
 /// Mutations for each target: whole connections take longer.
 const MUTATIONS: usize = 20_000;
@@ -29,7 +29,7 @@ fn guarded(name: &str, target: fn(&[u8]), bytes: &[u8]) {
     }
 }
 
-fn short_run(targets: impl Iterator<Item = &'static (&'static str, fn(&[u8]))>, mutations: usize) {
+fn short_run(targets: impl Iterator<Item = &'static Target>, mutations: usize) {
     for (name, target) in targets {
         let corpus = corpus(name);
         assert!(corpus.len() > 2, "{name} has no corpus");
