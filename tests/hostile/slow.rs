@@ -259,3 +259,58 @@ async fn a_slow_reader_over_http_2_gets_everything() {
     }
     assert_eq!(got, blob.bytes);
 }
+
+/// Half-open HTTP/2 connections end, however lively their pings: a preface alone, half a head, half a body, and silence after an
+/// answer.
+#[tokio::test]
+async fn half_open_http_2_connections_are_cut() {
+    let gantry = patient()
+        .set("limits.header_timeout", "500ms")
+        .set("limits.body_timeout", "700ms")
+        .set("limits.idle_timeout", "1s")
+        .start()
+        .await;
+    let post = request("POST", &format!("/v2/a/blobs/uploads/?digest={}", Blob::new(10).digest));
+    let get = request("GET", "/v2/");
+    for (what, begin) in [
+        ("a preface", Vec::new()),
+        ("half a head", frame(HEADERS, END_STREAM, 1, &get)),
+        ("half a body", [frame(HEADERS, END_HEADERS, 1, &post), frame(DATA, 0, 1, b"x")].concat()),
+        ("a rest", frame(HEADERS, END_HEADERS | END_STREAM, 1, &get)),
+    ] {
+        let mut connection = Frames::connect(gantry.address(), &[]).await;
+        connection.send(&begin).await;
+        let (mut read, mut write) = connection.split();
+        let reader = tokio::spawn(async move {
+            let mut buffer = vec![0; 64 << 10];
+            while read.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+        });
+        let started = Instant::now();
+        while !reader.is_finished() && started.elapsed() < Duration::from_secs(15) {
+            // Within a head nothing else may come.
+            if what != "half a head" {
+                let _ = write.write_all(&frame(PING, 0, 0, b"still me")).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(reader.is_finished(), "{what}: the connection was not cut");
+    }
+    super::goes_on(&gantry).await;
+}
+
+/// Half a TLS handshake has the time that a head has.
+#[tokio::test]
+async fn half_a_tls_handshake_is_cut() {
+    let authority = crate::harness::tls::Authority::new();
+    let gantry = Gantry::options().tls(&authority).set("limits.header_timeout", "500ms").start().await;
+    let mut hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+    hello.extend([7; 100]);
+    for length in [0, 5, hello.len()] {
+        let mut connection = Raw::connect(gantry.address()).await;
+        connection.send(&hello[..length]).await;
+        let started = Instant::now();
+        connection.drain().await;
+        assert!(started.elapsed() < Duration::from_secs(15), "{length} bytes of a hello");
+    }
+    gantry.client().get("/v2/").await.status(200);
+}
