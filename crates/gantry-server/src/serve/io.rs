@@ -37,7 +37,7 @@ struct Head {
     sniffer: Sniffer,
 }
 
-/// The most bytes of a body that are taken at once. hyper doubles its buffer after a read that fills it, and keeps the buffer
+/// The most bytes of an HTTP/1.1 body that are taken at once. hyper doubles its buffer after a read that fills it, and keeps the buffer
 /// for as long as the connection is open: what never fills 16 KiB leaves it at that.
 const READ_AT_ONCE: usize = (16 << 10) - 1;
 
@@ -126,7 +126,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let body = || self.activity.idle_since().is_none();
+        let body = || self.http2 == Some(false) && self.activity.idle_since().is_none();
         let poll = if into.remaining() > READ_AT_ONCE && body() {
             let mut part = ReadBuf::new(into.initialize_unfilled_to(READ_AT_ONCE));
             let poll = Pin::new(&mut self.inner).poll_read(cx, &mut part);
