@@ -19,6 +19,7 @@ build:  ## build the release binary
 .PHONY: test
 test:  ## everything: unit and integration tests, then real clients against the release binary
 	$(CARGO) test --workspace
+	$(CARGO) test --manifest-path fuzz/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)
 	$(MAKE) --no-print-directory e2e
 
 .PHONY: e2e
@@ -47,9 +48,31 @@ torture:  ## kills and power cuts until something acknowledged is lost: CYCLES=1
 	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode kill --cycles $(CYCLES) --seed $(SEED)
 	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode power --cycles $(CUTS) --seed $(SEED)
 
+SECONDS ?= 60
+TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+# libFuzzer needs flags of an unstable compiler; the stable one takes them when told so.
+FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
+
+.PHONY: fuzz
+fuzz:  ## every fuzz target for SECONDS=60 each (or TARGETS="request manifest"), guided by coverage; needs cargo-fuzz
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is not installed: cargo install cargo-fuzz"; exit 1; }
+	for target in $(TARGETS); do \
+	  mkdir -p fuzz/found/$$target && \
+	  $(FUZZ) run --features libfuzzer --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+	    -max_total_time=$(SECONDS) -rss_limit_mb=512 -malloc_limit_mb=128 -timeout=10 -max_len=16384 || exit 1; \
+	done
+
+.PHONY: fuzz-keep
+fuzz-keep:  ## keep what the last `make fuzz` found, as few and small files as have the same coverage
+	for target in $(TARGETS); do \
+	  $(FUZZ) run --features libfuzzer --sanitizer none $$target fuzz/corpus/$$target fuzz/found/$$target -- \
+	    -merge=1 -max_len=2048 || exit 1; \
+	done
+
 .PHONY: lint
 lint:  ## formatting and clippy, without warnings
 	$(CARGO) fmt --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 .PHONY: audit

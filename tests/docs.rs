@@ -1,4 +1,4 @@
-//! The protocol reference against the sources: what it names is there, what is there is named, and no rule goes unheld.
+//! The protocol reference and the security page against the sources: what it names is there, what is there is named, and no rule goes unheld.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -88,4 +88,31 @@ fn docs_the_protocol_reference_names_the_tests_that_hold_it() {
     let unnamed = tests.iter().filter(|test| is_named_after_an_id(test) && !named.contains(test.as_str()));
     wrong.extend(unnamed.map(|test| format!("{test} is named after an ID, but the page does not name it")));
     assert!(wrong.is_empty(), "docs/protocol.md:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn docs_the_security_page_names_tests_that_are_there() {
+    let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let tests = tests_below(&root().join("tests"));
+    let mut named = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for line in page.lines() {
+        let Some(cells) = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) else { continue };
+        let cells: Vec<_> = cells.split(" | ").collect();
+        let [class, .., held_by] = cells[..] else { continue };
+        if ["class", "by design"].contains(&class) || held_by == "held by" || held_by == "by design" {
+            continue;
+        }
+        let (good, gone): (Vec<_>, Vec<_>) = quoted(held_by).partition(|test| tests.contains(*test));
+        wrong.extend(gone.iter().map(|test| format!("{class} names {test}, which is not there")));
+        if good.is_empty() && gone.is_empty() {
+            wrong.push(format!("{class} names no test"));
+        }
+        named.extend(good);
+    }
+    assert!(named.len() > 40, "only {} tests were found: has the form of the tables changed?", named.len());
+    let unnamed =
+        tests_below(&root().join("tests/hostile")).into_iter().filter(|test| !named.contains(test.as_str()));
+    wrong.extend(unnamed.map(|test| format!("{test} is an attack that the page does not name")));
+    assert!(wrong.is_empty(), "docs/security.md:\n{}", wrong.join("\n"));
 }

@@ -76,6 +76,7 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["http"],
         &["v2"],
         &["serve"],
+        &["fuzzing"],
     ];
     let layer = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
     let mut wrong = Vec::new();

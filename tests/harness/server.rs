@@ -129,12 +129,17 @@ impl Gantry {
 
     /// A client of the operator's address.
     pub(crate) fn operator(&self) -> Client {
-        Client::new(self.process().operator.expect("an operator address"), None).of_operator()
+        Client::new(self.operator_address(), None).of_operator()
     }
 
     /// The registry's address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.process().registry
+    }
+
+    /// The operator's address.
+    pub(crate) fn operator_address(&self) -> SocketAddr {
+        self.process().operator.expect("an operator address")
     }
 
     /// What it said when it was ready.

@@ -26,7 +26,7 @@ pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Op
 }
 
 /// A number from a process's status, in KiB.
-fn process_kib(pid: u32, key: &str) -> u64 {
+pub(crate) fn process_kib(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process's status");
     let line = status.lines().find(|line| line.starts_with(key)).expect("the line");
     line.split_whitespace().nth(1).expect("a number").parse().expect("a number")

@@ -2,7 +2,9 @@
 //!
 //! Only what a registry needs is read, and nothing is ever written back: the bytes that were pushed are what is stored,
 //! hashed and served (T24). Unknown fields are skipped without being built up in memory, of duplicate keys the last one
-//! wins, and a descriptor is checked where it stands, so a hostile body cannot become much more than its own size.
+//! wins, and a descriptor is checked where it stands, so a hostile body cannot become much more than its own size. A key
+//! that differs from a known one in case alone is refused: readers in Go would take it for the known one, and see other
+//! layers than we do.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -38,7 +40,10 @@ macro_rules! lenient {
                         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
                             match &*key {
                                 $($key => found.$field = map.next_value()?,)*
-                                _ => drop(map.next_value::<serde::de::IgnoredAny>()?),
+                                other => {
+                                    $($crate::manifest::refuse_other_case(other, $key)?;)*
+                                    map.next_value::<serde::de::IgnoredAny>()?;
+                                }
                             }
                         }
                         Ok(found)
@@ -50,6 +55,22 @@ macro_rules! lenient {
     };
 }
 pub(crate) use lenient;
+
+/// Fails for a key that is another way to write a known one, as Go's JSON reader folds case.
+pub(crate) fn refuse_other_case<E: serde::de::Error>(key: &str, known: &str) -> Result<(), E> {
+    let fold = |letter| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => letter.to_ascii_lowercase(),
+    };
+    // Bytes first: the two letters above are the only ones that make a difference, and longer.
+    let may_be = key.len() >= known.len() && key.len() <= 3 * known.len();
+    if may_be && key.chars().map(fold).eq(known.chars().map(fold)) {
+        let key = excerpt(key, SHOWN);
+        return Err(E::custom(format_args!("the key `{key}` would be read as `{known}` by some")));
+    }
+    Ok(())
+}
 
 /// What a manifest is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

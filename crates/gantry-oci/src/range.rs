@@ -60,7 +60,8 @@ pub fn parse_range(header: &str, size: u64) -> RangeOutcome {
         };
     };
     let mut ranges = Vec::new();
-    let (mut asked, mut total) = (0, 0_u64);
+    // Wider than a size: what fills it must not look as if it fitted.
+    let (mut asked, mut total) = (0, 0_u128);
     for text in [first, second].into_iter().chain(wanted) {
         asked += 1;
         if asked > MAX_RANGES {
@@ -68,7 +69,7 @@ pub fn parse_range(header: &str, size: u64) -> RangeOutcome {
         }
         match Wanted::parse(text, size) {
             Wanted::Inside(range) => {
-                total = total.saturating_add(range.len());
+                total += u128::from(range.len());
                 ranges.push(range);
             }
             Wanted::Outside => {}
@@ -77,7 +78,7 @@ pub fn parse_range(header: &str, size: u64) -> RangeOutcome {
     }
     match ranges.len() {
         0 => RangeOutcome::Unsatisfiable,
-        inside if inside < asked || total > size => RangeOutcome::Full,
+        inside if inside < asked || total > u128::from(size) => RangeOutcome::Full,
         _ => RangeOutcome::Many(ranges),
     }
 }

@@ -12,6 +12,8 @@
 pub mod app;
 pub mod auth;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 pub mod observe;
 pub mod policy;

@@ -124,6 +124,12 @@ fn parse(text: &str, path: &Path) -> HashMap<String, String> {
     accounts
 }
 
+/// See `crate::fuzzing`.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_text(text: &str) -> Vec<(String, String)> {
+    parse(text, Path::new("htpasswd")).into_iter().collect()
+}
+
 fn is_bcrypt(hash: &str) -> bool {
     ["$2y$", "$2b$", "$2a$", "$2x$"].iter().any(|prefix| hash.starts_with(prefix)) && hash.len() == 60
 }

@@ -58,6 +58,15 @@ pub struct Auth {
     waiting: Waiting,
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_basic(header: &[u8]) -> Option<(String, Vec<u8>)> {
+    Credentials::parse(header).map(|credentials| (credentials.name, credentials.password))
+}
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use htpasswd::parse_text as parse_htpasswd;
+
 /// Password checks at once. They are slow on purpose; more would starve the requests beside them.
 const CHECKS: usize = 2;
 

@@ -17,9 +17,24 @@ use tokio::time::{Instant, Sleep};
 
 use crate::registry::{BlobBytes, BodyError, ByteSource};
 
+/// Where the bytes of an answer go. It is held until the last of them is gone: the connection is busy so long.
+pub(crate) trait Outlet: Send + Sync {
+    /// The most bytes that may be handed over at once, now. What is handed over may have to wait in memory until the other end
+    /// reads it.
+    fn piece(&self) -> usize;
+
+    /// Waits until so much of what was handed over is gone that there may be more.
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Bytes on their way out, `last` when there are no more of them. What this returns is dropped when they are gone.
+    fn hand_over(self: Arc<Self>, bytes: Bytes, last: bool) -> Bytes;
+}
+
 /// The body of an answer.
 pub(crate) struct Body {
     source: Source,
+    /// Bytes that have been read but not yet handed over.
+    rest: Bytes,
     /// Bytes that are still to come.
     left: u64,
     watch: Option<Watch>,
@@ -29,15 +44,13 @@ pub(crate) struct Body {
 struct Watch {
     /// Counts the bytes that go out.
     sent: Counter,
-    /// Held until the last byte is gone: the connection is busy so long.
-    _busy: Arc<dyn Send + Sync>,
+    outlet: Arc<dyn Outlet>,
 }
 
 enum Source {
     Empty,
-    Whole(Bytes),
-    Stream(BlobStream),
-    Parts { blob: BlobBytes, parts: VecDeque<Part>, open: Option<BlobStream> },
+    Blob(Reading),
+    Parts { blob: BlobBytes, parts: VecDeque<Part>, open: Option<Reading> },
 }
 
 /// A part of a `multipart/byteranges` body.
@@ -48,14 +61,54 @@ pub(crate) enum Part {
     Range(Range<u64>),
 }
 
+/// A range of a blob while it is read.
+struct Reading {
+    blob: BlobBytes,
+    /// Not yet read.
+    range: Range<u64>,
+    stream: Option<BlobStream>,
+}
+
+/// Pieces of this size and more are left to the store, which knows how to read fast.
+const LARGE: usize = 64 << 10;
+
+impl Reading {
+    fn new(blob: BlobBytes, range: Range<u64>) -> Self {
+        Self { blob, range, stream: None }
+    }
+
+    /// The next piece: of at most `limit` bytes if that is less than [`LARGE`].
+    fn poll(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Result<Bytes, StorageError>>> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None if self.range.is_empty() => return Poll::Ready(None),
+            None => {
+                let Range { start, end } = self.range;
+                let end = if limit < LARGE { end.min(start + limit as u64) } else { end };
+                self.stream.insert(self.blob.read(start..end))
+            }
+        };
+        let item = ready!(stream.as_mut().poll_next(cx));
+        match &item {
+            Some(Ok(bytes)) => self.range.start += bytes.len() as u64,
+            // Less than there should be: what is missing is told by `Body::left`.
+            Some(Err(_)) | None => self.range.start = self.range.end,
+        }
+        if limit < LARGE {
+            self.stream = None;
+        }
+        Poll::Ready(item)
+    }
+}
+
 impl Body {
     pub(crate) fn empty() -> Self {
-        Self { source: Source::Empty, left: 0, watch: None }
+        Self::whole(Bytes::new())
     }
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self { left: bytes.len() as u64, source: Source::Whole(bytes), watch: None }
+        let rest = bytes.into();
+        Self { left: rest.len() as u64, source: Source::Empty, rest, watch: None }
     }
 
     /// The bytes of `range` of a blob.
@@ -63,7 +116,7 @@ impl Body {
         let left = range.end.saturating_sub(range.start);
         match blob {
             BlobBytes::Inline(bytes) if left == bytes.len() as u64 => Self::whole(bytes.clone()),
-            _ => Self { source: Source::Stream(blob.read(range)), left, watch: None },
+            _ => Self::from(Source::Blob(Reading::new(blob.clone(), range)), left),
         }
     }
 
@@ -76,7 +129,11 @@ impl Body {
                 Part::Range(range) => range.end - range.start,
             })
             .sum();
-        Self { source: Source::Parts { blob, parts, open: None }, left, watch: None }
+        Self::from(Source::Parts { blob, parts, open: None }, left)
+    }
+
+    fn from(source: Source, left: u64) -> Self {
+        Self { source, rest: Bytes::new(), left, watch: None }
     }
 
     /// The body's length in bytes.
@@ -84,10 +141,35 @@ impl Body {
         self.left
     }
 
-    /// Counts the bytes as they go out, and keeps `busy` until the last of them or the end of the connection.
-    pub(crate) fn watched(mut self, sent: Counter, busy: Arc<dyn Send + Sync>) -> Self {
-        self.watch = Some(Watch { sent, _busy: busy });
+    /// Counts the bytes as they go out, by this way.
+    pub(crate) fn watched(mut self, sent: Counter, outlet: Arc<dyn Outlet>) -> Self {
+        self.watch = Some(Watch { sent, outlet });
         self
+    }
+
+    /// The next piece as it comes from the source.
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<Option<Result<Bytes, StorageError>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Blob(reading) => reading.poll(cx, limit),
+            Source::Parts { blob, parts, open } => loop {
+                if let Some(reading) = open {
+                    match ready!(reading.poll(cx, limit)) {
+                        Some(item) => return Poll::Ready(Some(item)),
+                        None => *open = None,
+                    }
+                }
+                match parts.pop_front() {
+                    Some(Part::Text(text)) => return Poll::Ready(Some(Ok(text))),
+                    Some(Part::Range(range)) => *open = Some(Reading::new(blob.clone(), range)),
+                    None => return Poll::Ready(None),
+                }
+            },
+        }
     }
 }
 
@@ -99,50 +181,39 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
-        let item = match &mut self.source {
-            Source::Empty => None,
-            Source::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.source = Source::Empty;
-                Some(Ok(bytes)).filter(|piece| !matches!(piece, Ok(bytes) if bytes.is_empty()))
+        let this = &mut *self;
+        let limit = match &this.watch {
+            Some(watch) => {
+                ready!(watch.outlet.poll_room(cx));
+                watch.outlet.piece()
             }
-            Source::Stream(stream) => ready!(stream.as_mut().poll_next(cx)),
-            Source::Parts { blob, parts, open } => loop {
-                if let Some(stream) = open {
-                    match ready!(stream.as_mut().poll_next(cx)) {
-                        Some(item) => break Some(item),
-                        None => *open = None,
-                    }
-                }
-                match parts.pop_front() {
-                    Some(Part::Text(text)) => break Some(Ok(text)),
-                    Some(Part::Range(range)) => *open = Some(blob.read(range)),
-                    None => break None,
-                }
-            },
+            None => usize::MAX,
         };
-        match item {
-            Some(Ok(bytes)) => {
-                self.left = self.left.saturating_sub(bytes.len() as u64);
-                if let Some(watch) = &self.watch {
-                    watch.sent.inc_by(bytes.len() as u64);
+        if this.rest.is_empty() {
+            match ready!(this.poll_source(cx, limit)) {
+                Some(Ok(bytes)) => this.rest = bytes,
+                // The connection is cut: the client must not take this for the end of the blob.
+                Some(Err(error)) => {
+                    tracing::error!(%error, left = this.left, "reading a blob failed in the middle of an answer");
+                    return Poll::Ready(Some(Err(error)));
                 }
-                if self.left == 0 {
-                    self.watch = None;
-                }
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                None => return Poll::Ready(None),
             }
-            // The connection is cut: the client must not take this for the end of the blob.
-            Some(Err(error)) => {
-                tracing::error!(%error, left = self.left, "reading a blob failed in the middle of an answer");
-                Poll::Ready(Some(Err(error)))
-            }
-            None => Poll::Ready(None),
         }
+        let mut bytes = this.rest.split_to(this.rest.len().min(limit));
+        this.left = this.left.saturating_sub(bytes.len() as u64);
+        if let Some(watch) = &this.watch {
+            watch.sent.inc_by(bytes.len() as u64);
+            bytes = Arc::clone(&watch.outlet).hand_over(bytes, this.left == 0);
+        }
+        if this.left == 0 {
+            this.watch = None;
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.source, Source::Empty) || self.left == 0
+        self.left == 0
     }
 
     fn size_hint(&self) -> SizeHint {

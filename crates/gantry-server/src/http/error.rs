@@ -37,6 +37,9 @@ pub(crate) enum ApiError {
     /// A content coding that is not undone.
     #[error("a request body must come without Content-Encoding")]
     ContentEncoded,
+    /// Both `Content-Length` and `Transfer-Encoding`.
+    #[error("a request has either a Content-Length or a Transfer-Encoding, not both")]
+    TwoEnds,
     /// Not one `Host` in HTTP/1.1.
     #[error("a request needs exactly one Host header")]
     Host,
@@ -120,7 +123,7 @@ fn answer(error: &ApiError, location: Option<&str>) -> Answer {
         ApiError::ContentEncoded => {
             Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
         }
-        ApiError::Host => closing(StatusCode::BAD_REQUEST, message),
+        ApiError::TwoEnds | ApiError::Host => closing(StatusCode::BAD_REQUEST, message),
         ApiError::TransferCoding => closing(StatusCode::NOT_IMPLEMENTED, message),
         ApiError::NotFound => Answer::new(StatusCode::NOT_FOUND, Code::Unsupported, message),
     }

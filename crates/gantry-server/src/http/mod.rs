@@ -6,7 +6,7 @@ pub(crate) mod error;
 pub(crate) mod peer;
 pub(crate) mod reply;
 
-pub(crate) use body::{Body, RequestBody};
+pub(crate) use body::{Body, Outlet, RequestBody};
 pub(crate) use error::ApiError;
 pub(crate) use peer::Peer;
 pub(crate) use reply::Response;

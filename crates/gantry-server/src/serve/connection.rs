@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -20,9 +21,10 @@ use crate::app::App;
 use crate::http::Peer;
 use crate::http::peer::trusts;
 
-/// The longest request head, in bytes: a thousand ranges or a hundred tags fit (2.3 of the protocol reference).
+/// The longest request head, in bytes: thousands of ranges or a hundred tags fit (2.3 of the protocol reference).
 const HEAD_MAX: usize = 64 << 10;
-/// The most that is read from an HTTP/1.1 connection at once, in bytes; a request's head must fit.
+/// The most that hyper keeps of an HTTP/1.1 connection, in bytes; a request's head must fit. (What is read at once is less, see
+/// `Watched`, and so is what waits to be written, see `Outlet::poll_room`.)
 const READ_MAX: usize = HEAD_MAX;
 /// What a connection says that finds all places taken.
 const BUSY: &[u8] =
@@ -54,14 +56,13 @@ pub(super) async fn accept(
                 }
                 let server = Arc::clone(&server);
                 open.spawn(async move {
-                    server.app.metrics.connections.inc();
+                    let _open = Open::count(&server.app.metrics.connections);
                     let peer =
                         Peer { address, trusted: trusts(server.app.config.trusted_proxies(), address.ip()) };
                     if let Err(end) = server.connection(stream, peer).await {
                         // How connections end is the client's affair; it is not worth a line unless one looks for it.
                         tracing::debug!(peer = %address, %end, "connection ended");
                     }
-                    server.app.metrics.connections.dec();
                 });
             }
             Err(error) => {
@@ -81,6 +82,22 @@ pub(super) async fn accept(
         );
     }
     open.shutdown().await;
+}
+
+/// A connection in the gauge of those that are open, however it ends.
+struct Open<'a>(&'a Gauge);
+
+impl<'a> Open<'a> {
+    fn count(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// One answer for a connection too many, in the clear; within TLS it would not be understood.
@@ -110,9 +127,9 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        // Each stream of a client that does not read holds a piece of a blob and what waits to be sent.
+        // Each stream of a client that does not read holds a piece of a blob and what waits to be sent; see `Outlet::piece`.
         .max_concurrent_streams(32)
-        .max_send_buf_size(64 << 10)
+        .max_send_buf_size(16 << 10)
         .max_header_list_size(HEAD_MAX as u32)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
@@ -178,6 +195,8 @@ impl Server {
         tokio::pin!(connection);
         let mut stopping = self.stopping.clone();
         let mut closing = false;
+        // Told to go because nothing goes on.
+        let mut told = false;
         let mut reader = Reader::default();
         // Until the first request has come the connection is not idle but late.
         let mut deadline = Instant::now() + limits.header_timeout.0;
@@ -192,16 +211,19 @@ impl Server {
                     let now = Instant::now();
                     deadline = now + limits.idle_timeout.0;
                     match activity.idle_since() {
+                        // In HTTP/2 a client may answer pings for ever and leave the farewell unheard.
+                        Some(_) if told => return Err("the client did not close an idle connection".into()),
                         Some(_) if closing => {}
                         Some(since) if activity.begun() > 0 && since + limits.idle_timeout.0 > now => {
                             deadline = since + limits.idle_timeout.0;
                         }
                         Some(_) => {
-                            closing = true;
+                            (closing, told) = (true, true);
+                            deadline = now + limits.body_timeout.0;
                             connection.as_mut().graceful_shutdown();
                         }
                         None => {
-                            if reader.stands_still(activity.written_while_sending(), now, limits.body_timeout.0) {
+                            if reader.stands_still(activity.read_while_sending(), now, limits.body_timeout.0) {
                                 return Err("the client stopped reading".into());
                             }
                             deadline = deadline.min(now + limits.body_timeout.0 / 2);
@@ -213,30 +235,24 @@ impl Server {
     }
 }
 
-/// Whether the other end reads what it asked for. In HTTP/2 one that does not still takes pings and the like, so that
-/// the socket alone does not tell.
+/// Whether the other end reads what it asked for.
 #[derive(Default)]
 struct Reader {
-    taken: u64,
+    read: u64,
     since: Option<Instant>,
 }
 
-/// Bytes that are no sign of reading.
-const PINGS: u64 = 1024;
-
 impl Reader {
-    /// `written`: bytes taken so far, when there is something to read.
-    fn stands_still(&mut self, written: Option<u64>, now: Instant, timeout: Duration) -> bool {
-        match (written, self.since) {
+    /// `read`: bytes read so far, when there is something to read.
+    fn stands_still(&mut self, read: Option<u64>, now: Instant, timeout: Duration) -> bool {
+        match (read, self.since) {
             (None, _) => {
                 self.since = None;
                 false
             }
-            (Some(written), Some(since)) if written < self.taken + PINGS => {
-                now.duration_since(since) >= timeout
-            }
-            (Some(written), _) => {
-                self.taken = written;
+            (Some(read), Some(since)) if read == self.read => now.duration_since(since) >= timeout,
+            (Some(read), _) => {
+                self.read = read;
                 self.since = Some(now);
                 false
             }

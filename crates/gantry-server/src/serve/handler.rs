@@ -26,7 +26,7 @@ pub(super) async fn handle(
     let (parts, body) = request.into_parts();
     let id = request_id(app, peer, &parts.headers);
     let path = parts.uri.path();
-    let (endpoint, response) = if let Err(error) = framed(&parts) {
+    let (endpoint, response) = if let Err(error) = framed(&parts, &busy) {
         (None, error::render(&error, &id, None))
     } else if path == "/v2" || path.starts_with("/v2/") {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
@@ -52,8 +52,11 @@ pub(super) async fn handle(
     response
 }
 
-/// RFC 9112, 3.2 and 6.1: one Host, and no transfer coding but `chunked`, which hyper has undone.
-fn framed(parts: &http::request::Parts) -> Result<(), ApiError> {
+/// RFC 9112, 3.2 and 6.1: one end, one Host, and no transfer coding but `chunked`, which hyper has undone.
+fn framed(parts: &http::request::Parts, busy: &Busy) -> Result<(), ApiError> {
+    if busy.is_ambiguous() {
+        return Err(ApiError::TwoEnds);
+    }
     if parts.version != http::Version::HTTP_11 {
         return Ok(());
     }

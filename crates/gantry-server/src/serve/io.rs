@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::activity::Activity;
+use super::sniff::Sniffer;
 
 /// Fails reads when a request's head takes too long, and writes that make no progress.
 pub(super) struct Watched<S> {
@@ -33,7 +34,12 @@ struct Head {
     deadline: Instant,
     /// Requests before it.
     after: usize,
+    sniffer: Sniffer,
 }
+
+/// The most bytes of an HTTP/1.1 body that are taken at once. hyper doubles its buffer after a read that fills it, and keeps the buffer
+/// for as long as the connection is open: what never fills 16 KiB leaves it at that.
+const READ_AT_ONCE: usize = (16 << 10) - 1;
 
 impl<S> Watched<S> {
     pub(super) fn new(
@@ -48,15 +54,30 @@ impl<S> Watched<S> {
 
     /// Notes that bytes have come: of a new head, when no request is under way.
     fn arrived(&mut self, bytes: &[u8]) {
-        let http2 = *self.http2.get_or_insert(bytes.starts_with(b"PRI"));
+        let http2 = *self.http2.get_or_insert_with(|| {
+            let http2 = bytes.starts_with(b"PRI");
+            if http2 {
+                self.activity.is_http2();
+            }
+            http2
+        });
+        if http2 {
+            return;
+        }
         let after = self.activity.begun();
         let known = self.head.as_ref().is_some_and(|head| head.after == after);
-        if !http2 && !known {
+        if !known {
             self.late = None;
-            self.head = self
-                .activity
-                .idle_since()
-                .map(|_| Head { deadline: Instant::now() + self.head_timeout, after });
+            self.head = self.activity.idle_since().map(|_| Head {
+                deadline: Instant::now() + self.head_timeout,
+                after,
+                sniffer: Sniffer::new(),
+            });
+        }
+        if let Some(head) = &mut self.head
+            && head.sniffer.sees_both(bytes)
+        {
+            self.activity.is_ambiguous();
         }
     }
 
@@ -105,7 +126,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let poll = Pin::new(&mut self.inner).poll_read(cx, into);
+        let body = || self.http2 == Some(false) && self.activity.idle_since().is_none();
+        let poll = if into.remaining() > READ_AT_ONCE && body() {
+            let mut part = ReadBuf::new(into.initialize_unfilled_to(READ_AT_ONCE));
+            let poll = Pin::new(&mut self.inner).poll_read(cx, &mut part);
+            let length = part.filled().len();
+            into.advance(length);
+            poll
+        } else {
+            Pin::new(&mut self.inner).poll_read(cx, into)
+        };
         match &poll {
             Poll::Ready(Ok(())) => {
                 if let Some(bytes) = into.filled().get(before..).filter(|bytes| !bytes.is_empty()) {

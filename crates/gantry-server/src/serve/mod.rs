@@ -9,19 +9,22 @@ mod handler;
 mod io;
 mod operator;
 mod proxy;
+mod sniff;
 mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use crate::app::{App, AppError};
 use crate::config::Config;
 
 pub use greeting::Greeting;
+#[cfg(feature = "fuzzing")]
+pub(crate) use proxy::read as read_proxy_header;
 pub use tls::TlsError;
 
 /// Why a server did not start.
@@ -60,9 +63,9 @@ pub enum ServeError {
 pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), ServeError> {
     let tls =
         config.tls.as_ref().map(|files| tls::Tls::open(files, &config.settings.server.tls)).transpose()?;
-    let registry = bind(config.listen(), "server.listen").await?;
+    let registry = bind(config.listen(), "server.listen")?;
     let operator = match config.settings.operator.listen.0 {
-        Some(address) => Some(bind(address, "operator.listen").await?),
+        Some(address) => Some(bind(address, "operator.listen")?),
         None => None,
     };
     let mut signals = Signals::new()?;
@@ -108,8 +111,17 @@ pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), 
     Ok(())
 }
 
-async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, key, source })
+/// Connections that wait to be accepted (the system may allow fewer): who finds no place waits for a second and more.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServeError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| ServeError::Listen { address, key, source })
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, ServeError> {

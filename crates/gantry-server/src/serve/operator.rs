@@ -1,5 +1,6 @@
 //! The operator's address: metrics and health, for machines that watch and not for clients.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
@@ -7,14 +8,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::handler::{health, stamp};
 use crate::app::App;
 use crate::http::reply::{self, Response};
 use crate::http::{ApiError, Body, error};
 
-/// Connections of the operator open at once.
+/// Connections of the operator open at once. One more ends the oldest: watchers come again, and a place that somebody holds who
+/// says nothing must not keep them out.
 const CONNECTIONS: usize = 64;
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -22,6 +24,7 @@ const OPENMETRICS: HeaderValue =
 /// Serves until dropped.
 pub(super) async fn serve(app: Arc<App>, listener: TcpListener) {
     let mut open = JoinSet::new();
+    let mut oldest_first = VecDeque::new();
     loop {
         let accepted = listener.accept().await;
         while open.try_join_next().is_some() {}
@@ -29,11 +32,14 @@ pub(super) async fn serve(app: Arc<App>, listener: TcpListener) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
-        if open.len() >= CONNECTIONS {
-            continue;
+        oldest_first.retain(|connection: &AbortHandle| !connection.is_finished());
+        if oldest_first.len() >= CONNECTIONS
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
         }
         let app = Arc::clone(&app);
-        open.spawn(async move {
+        oldest_first.push_back(open.spawn(async move {
             let service = service_fn(|request| {
                 let app = Arc::clone(&app);
                 async move { Ok::<_, std::convert::Infallible>(answer(&app, &request).await) }
@@ -42,7 +48,7 @@ pub(super) async fn serve(app: Arc<App>, listener: TcpListener) {
             builder.timer(TokioTimer::new()).header_read_timeout(app.config.settings.limits.header_timeout.0);
             // The watcher may hang up whenever it likes.
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-        });
+        }));
     }
 }
 

@@ -12,7 +12,7 @@ const V1_MAX: usize = 107;
 const V2_MAX: usize = 4096;
 
 /// Reads the header and nothing behind it. `None`: the proxy speaks for itself (`LOCAL`, `UNKNOWN`).
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let mut header = vec![0; 12];
     stream.read_exact(&mut header).await?;
     if header == v2::PROTOCOL_PREFIX {

@@ -20,7 +20,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::locks::DigestLocks;
 use super::{ByteSource, Limits, RegistryError, Result};
-use session::{Data, Session, Sink};
+use session::{Before, Data, Session, Sink};
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +164,8 @@ impl Uploads {
     /// Appends a piece (end-5).
     ///
     /// # Errors
-    /// No such session here; the piece does not begin where the session stands; the body broke off (what came is
-    /// kept); the store failed.
+    /// No such session here; the piece does not begin where the session stands, or is not as long as it says (nothing of it is
+    /// kept); the body broke off (what came is kept); the store failed.
     pub async fn append(
         &self,
         repo: &RepoName,
@@ -389,13 +389,24 @@ impl Inner {
     ) -> Result<()> {
         let sink = self.sink(true);
         pass(Point::UploadReceiving)?;
-        let before = data.len();
+        let from = data.len();
+        // Only a body without a length can turn out to be other than its range.
+        let claimed = piece.range.filter(|_| piece.length.is_none());
+        let before = claimed.and_then(|_| Before::of(data));
         let received = session.receive(data, body, &sink).await;
-        if data.len() != before {
+        let whole = match &received {
+            Ok(received) => check_length(piece.length.or(piece.range.map(|range| range.len())), *received),
+            Err(_) => Ok(()),
+        };
+        if let (Err(_), Some(before)) = (&whole, before) {
+            session.go_back(data, before, &sink).await?;
+            session.save(data, &sink)?;
+        } else if data.len() != from {
             session.save(data, &sink)?;
         }
         pass(Point::UploadSaved)?;
-        check_length(piece.length.or(piece.range.map(|range| range.len())), received?)
+        received?;
+        whole
     }
 
     /// Checks the digest and makes the blob of the session's bytes.

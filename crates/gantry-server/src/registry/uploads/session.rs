@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -19,6 +20,9 @@ use super::super::{ByteSource, RegistryError, Result};
 const CRUMB: usize = 4 << 10;
 /// So many bytes of them.
 const CRUMBS: usize = 64 << 10;
+/// A client that sends nothing for so long gets what it has sent written down: nobody knows how long its piece would have to be
+/// kept in memory.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Within a long request the session's row is brought up to date every so many bytes.
 const CHECKPOINT: u64 = 64 << 20;
 
@@ -87,6 +91,29 @@ impl Data {
             *self = Data::Buffered { algorithm: hasher.algorithm(), bytes: BytesMut::from(&head[..]) };
         }
         flushed
+    }
+}
+
+/// Where a session stood before a piece.
+pub(super) enum Before {
+    /// These bytes were in memory.
+    Buffered { algorithm: Algorithm, bytes: Bytes },
+    /// So many were in the blob store.
+    Staged { hasher: Hasher, offset: u64 },
+}
+
+impl Before {
+    /// `None` when there is nothing to go back to. No request must be writing.
+    pub(super) fn of(data: &Data) -> Option<Self> {
+        match data {
+            Data::Buffered { algorithm, bytes } => {
+                Some(Self::Buffered { algorithm: *algorithm, bytes: Bytes::copy_from_slice(bytes) })
+            }
+            Data::Staged { hasher, offset, .. } => {
+                Some(Self::Staged { hasher: hasher.clone(), offset: *offset })
+            }
+            Data::Published { .. } | Data::Closed => None,
+        }
     }
 }
 
@@ -193,9 +220,9 @@ impl Session {
             let piece = tokio::select! {
                 biased;
                 () = &mut cancelled => return Err(RegistryError::UploadUnknown(self.id)),
-                piece = body.next() => piece,
+                piece = self.next_piece(data, crumbs, body, sink) => piece?,
             };
-            let Some(piece) = piece.transpose()? else { break };
+            let Some(piece) = piece else { break };
             total += piece.len() as u64;
             if let Some(limit) = sink.size_limit.filter(|limit| total > *limit) {
                 return Err(RegistryError::TooLarge { limit });
@@ -226,6 +253,29 @@ impl Session {
         Ok(total - before)
     }
 
+    /// Waits for the next piece of a body, and if that takes long, brings to rest what came before.
+    async fn next_piece(
+        &self,
+        data: &mut Data,
+        crumbs: &mut BytesMut,
+        body: &mut ByteSource,
+        sink: &Sink<'_>,
+    ) -> Result<Option<Bytes>> {
+        let piece = match tokio::time::timeout(PAUSE, body.next()).await {
+            Ok(piece) => piece,
+            Err(_) => {
+                self.append_crumbs(data, crumbs, sink).await?;
+                if let Data::Staged { writer: Some(writer), .. } = data {
+                    writer.flush().await?;
+                }
+                // Gathering has left room for more.
+                *crumbs = BytesMut::new();
+                body.next().await
+            }
+        };
+        Ok(piece.transpose()?)
+    }
+
     async fn append_crumbs(&self, data: &mut Data, crumbs: &mut BytesMut, sink: &Sink<'_>) -> Result<()> {
         if crumbs.is_empty() { Ok(()) } else { self.append(data, crumbs.split().freeze(), sink).await }
     }
@@ -249,6 +299,23 @@ impl Session {
             None => writer.insert(sink.blobs.stage(&self.id, *offset, hasher.clone()).await?),
         };
         writer.append(pieces).await?;
+        Ok(())
+    }
+
+    /// Goes back to where the session stood before a piece that was not what it claimed to be.
+    pub(super) async fn go_back(&self, data: &mut Data, before: Before, sink: &Sink<'_>) -> Result<()> {
+        let staged = matches!(data, Data::Staged { .. });
+        *data = match before {
+            Before::Buffered { algorithm, bytes } => {
+                if staged {
+                    sink.blobs.discard(&self.id).await?;
+                }
+                Data::Buffered { algorithm, bytes: BytesMut::from(&bytes[..]) }
+            }
+            // What lies behind is cut off by whoever goes on.
+            Before::Staged { hasher, offset } => Data::Staged { hasher, offset, writer: None, head: None },
+        };
+        self.publish_offset(data);
         Ok(())
     }
 

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// The first pieces of a blob, and all pieces for a slow reader.
-pub(super) const SMALL: usize = 64 * 1024;
+/// The first pieces of a blob, and all pieces for a slow reader: hyper holds two of them for a client that does not read.
+pub(super) const SMALL: usize = 20 * 1024;
 
 /// Later pieces for a reader that keeps up.
 pub(super) const LARGE: usize = 256 * 1024;
 
 /// Spare buffers of each size: 4 MiB in all.
-const SPARE_SMALL: usize = 16;
+const SPARE_SMALL: usize = 48;
 const SPARE_LARGE: usize = 12;
 
 /// The spare buffers.

@@ -28,8 +28,8 @@ use crate::error::{Result, StorageError};
 
 const DURING: &str = "reading a blob";
 
-/// Small pieces before a reader is given large ones.
-const SMALL_PIECES: u32 = 4;
+/// Small pieces before a reader is given large ones: 4 MiB, more than sockets take for a client that reads nothing.
+const SMALL_PIECES: u32 = (4 * 1024 * 1024 / SMALL) as u32;
 
 /// A reader that takes longer for a piece gets small ones again, so that many slow readers hold little memory.
 const SLOW: Duration = Duration::from_millis(200);

@@ -1,0 +1,28 @@
+//! Doors to the parsers of this crate that are nobody else's business, for the targets in `fuzz/`. Behind the feature `fuzzing`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use futures_util::FutureExt as _;
+
+/// Name and password of an `Authorization` header.
+pub fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
+    crate::auth::parse_basic(header)
+}
+
+/// The accounts in the text of an htpasswd file: names and hashes.
+pub fn htpasswd(text: &str) -> Vec<(String, String)> {
+    crate::auth::parse_htpasswd(text)
+}
+
+/// The client's address behind a trusted proxy, by these header lines.
+pub fn client_address(peer: SocketAddr, headers: &http::HeaderMap, trusted: &[ipnet::IpNet]) -> IpAddr {
+    crate::http::Peer { address: peer, trusted: true }.client(headers, trusted)
+}
+
+/// Whom the header of the PROXY protocol at the beginning of `bytes` speaks for, and how many bytes it takes; `None`: it is not
+/// one.
+pub fn proxy_header(bytes: &[u8]) -> Option<(Option<SocketAddr>, usize)> {
+    let mut rest = bytes;
+    let read = crate::serve::read_proxy_header(&mut rest).now_or_never()?;
+    Some((read.ok()?, bytes.len() - rest.len()))
+}
