@@ -6,6 +6,7 @@
 mod beside;
 mod bugs;
 mod command;
+mod kills;
 mod rules;
 
 use std::path::{Path, PathBuf};

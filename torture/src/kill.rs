@@ -40,7 +40,8 @@ pub(crate) fn random(options: &Options) -> Result<Report> {
     Ok(stage.end())
 }
 
-/// The names of all failpoints, as the program lists them.
+/// The names of the failpoints that the load comes by, as the program lists them. What lapses only after the grace period and what
+/// is damaged has tests of its own (`tests/sweep/kills.rs`).
 pub(crate) fn names(options: &Options) -> Result<Vec<String>> {
     let output = Command::new(&options.gantry)
         .arg("failpoints")
@@ -50,7 +51,11 @@ pub(crate) fn names(options: &Options) -> Result<Vec<String>> {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let list = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+    let names = list.lines().filter_map(|line| line.split_whitespace().next());
+    Ok(names
+        .filter(|name| !name.starts_with("lapsed.") && !name.starts_with("damage."))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Leaves so many cases, from the whole list; 0: all.

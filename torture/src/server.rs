@@ -60,6 +60,8 @@ impl Launch {
         };
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.args(["--set", "operator.listen=127.0.0.1:0", "--set", "log.access=false"]);
+        // All the time, so that what is deleted is swept beside everything else.
+        command.args(["--set", "sweep.interval=20ms"]);
         for setting in &self.settings {
             command.args(["--set", setting]);
         }

@@ -92,6 +92,23 @@ points! {
     ManifestDeleted = "manifest.deleted", "a manifest is gone, not committed";
     TagSet = "tag.set", "a tag points to its manifest, not committed";
     TagDeleted = "tag.deleted", "a tag is gone, not committed";
+
+    // Bytes that no repository has any more.
+    SweepFreed = "sweep.freed", "a blob's row is gone and its file is noted to go, not committed";
+    SweepLooked = "sweep.looked", "the digest of a freed file is locked and has no row; the file is about to go";
+    SweepRemoved = "sweep.removed", "a freed file is gone; its directory is not synced";
+    SweepSettled = "sweep.settled", "removals are durable; the notes of them are there";
+    SweepForgotten = "sweep.forgotten", "the notes of removed files are gone";
+
+    // What nothing names for longer than the grace period.
+    LapsedRemoved = "lapsed.removed", "the sweep removed a manifest or a link, not committed";
+    LapsedDecided = "lapsed.decided", "a batch of the sweep's decisions is committed";
+    LapsedRenewed = "lapsed.renewed", "a promise is renewed, not committed";
+    LapsedSubject = "lapsed.subject", "the referrers of a deleted manifest are gone; it is still noted";
+
+    // Bytes that were found wrong.
+    DamageMarked = "damage.marked", "damaged bytes are not found any more; they are not moved aside";
+    DamageAside = "damage.aside", "damaged bytes are moved aside; nothing is told";
 }
 
 #[cfg(not(feature = "failpoints"))]

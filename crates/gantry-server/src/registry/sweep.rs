@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use gantry_oci::Digest;
-use gantry_storage::{Candidate, CandidateKind, DeletedSubject, FreedBlob, Sweep, Terms, Verdict};
+use gantry_storage::failpoint::{self, Point};
+use gantry_storage::{
+    Candidate, CandidateKind, DeletedSubject, FreedBlob, StorageError, Sweep, Terms, Verdict,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Sender;
 
@@ -160,6 +163,7 @@ impl Run<'_> {
             for subject in subjects {
                 let settled = self.referrers_of(&subject, terms).await?;
                 if settled && !self.report.dry_run {
+                    pass(Point::LapsedSubject)?;
                     meta.forget_subject(&subject).await?;
                 }
             }
@@ -183,6 +187,7 @@ impl Run<'_> {
         let uploading = self.registry.uploads.repositories();
         let dry_run = self.report.dry_run;
         let swept = self.registry.meta.sweep(Sweep { candidates, terms, uploading, dry_run }).await?;
+        pass(Point::LapsedDecided)?;
         let now = self.registry.meta.now();
         let mut settled = true;
         for one in swept {
@@ -270,7 +275,9 @@ impl Run<'_> {
                 .blobs
                 .settle_removed(done.iter().map(|freed| freed.digest).collect::<Vec<Digest>>())
                 .await?;
+            pass(Point::SweepSettled)?;
             registry.meta.forget_freed(done).await?;
+            pass(Point::SweepForgotten)?;
         }
     }
 
@@ -279,13 +286,18 @@ impl Run<'_> {
         let registry = self.registry;
         let Some(_alone) = registry.locks.try_removing(&freed.digest) else { return Ok(false) };
         let has_row = registry.meta.blob_state(&freed.digest).await?.is_some();
-        if gantry_storage::lease::may_remove_file(has_row)
-            && registry.blobs.remove(&freed.digest, freed.location.as_deref()).await?
-        {
-            self.report.files += 1;
+        if gantry_storage::lease::may_remove_file(has_row) {
+            pass(Point::SweepLooked)?;
+            let existed = registry.blobs.remove(&freed.digest, freed.location.as_deref()).await?;
+            pass(Point::SweepRemoved)?;
+            self.report.files += u64::from(existed);
         }
         Ok(true)
     }
+}
+
+fn pass(point: Point) -> Result<()> {
+    failpoint::hit(point).map_err(|error| StorageError::from_io("sweeping", error).into())
 }
 
 /// Why a candidate goes, in words.

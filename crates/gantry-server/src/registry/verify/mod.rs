@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gantry_oci::Digest;
+use gantry_storage::failpoint::{self, Point};
 use gantry_storage::meta::verify::{BlobRow, BlobState, RowBytes};
 use gantry_storage::{BlobStore, Damaged, Hashed, Identity, MetaStore, Pace, StorageError, Timestamp};
 
@@ -228,10 +229,12 @@ impl Inner {
                 wrong.detail
             );
         }
+        pass(Point::DamageMarked)?;
         let moved = match wrong.seen {
             Some(identity) => self.blobs.set_aside(digest, state.location.as_deref(), identity).await?,
             None => false,
         };
+        pass(Point::DamageAside)?;
         Ok(Condemned::Hidden { moved, known })
     }
 
@@ -248,6 +251,10 @@ impl Inner {
     fn is_due(&self, verified_at: Timestamp) -> bool {
         self.interval.is_some_and(|interval| verified_at < self.meta.now().minus(interval))
     }
+}
+
+fn pass(point: Point) -> Result<()> {
+    failpoint::hit(point).map_err(|error| StorageError::from_io("setting damaged bytes aside", error).into())
 }
 
 /// Repositories named beside a finding.

@@ -180,7 +180,7 @@ fn free(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     ] {
         connection.prepare_cached(sql)?.execute([id])?;
     }
-    Ok(())
+    failure::hit(Point::SweepFreed)
 }
 
 /// A manifest of the repository names the blob from now on (its edges are written), or does so no longer.

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{blobs, manifests, repos, uploads};
+use super::{blobs, failure, manifests, repos, uploads};
 use crate::clock::Timestamp;
+use crate::failpoint::Point;
 use crate::lease::{LinkFacts, ManifestFacts, Verdict};
 use crate::meta::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 
@@ -165,6 +166,7 @@ pub(super) fn run(batch: &mut Batch<'_>, sweep: &Sweep) -> rusqlite::Result<Vec<
                 }
             };
             swept.frees &= removed;
+            failure::hit(Point::LapsedRemoved)?;
         }
         done.push(swept);
     }
@@ -302,6 +304,7 @@ pub(super) fn renew_blob(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest
         )?
         .execute((repository, DigestColumn(*digest), batch.now.0))?;
     if renewed > 0 {
+        failure::hit(Point::LapsedRenewed)?;
         batch.touch(Key::Blob(repo.clone(), *digest));
         return Ok(true);
     }
