@@ -121,3 +121,8 @@ impl Registry {
         }
     }
 }
+
+/// Runs work that must not stop half-way when whoever asked for it goes away.
+async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or(Err(RegistryError::Internal("a task ended early")))
+}

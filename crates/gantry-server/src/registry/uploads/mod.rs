@@ -18,7 +18,7 @@ use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, T
 use tokio::sync::OwnedMutexGuard;
 
 use super::locks::DigestLocks;
-use super::{ByteSource, Limits, RegistryError, Result};
+use super::{ByteSource, Limits, RegistryError, Result, in_own_task};
 use session::{Data, Session, Sink};
 
 /// Where a session stands.
@@ -215,11 +215,6 @@ impl Uploads {
         })
         .await
     }
-}
-
-/// Runs work that must not stop half-way when the client hangs up.
-async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work).await.unwrap_or(Err(RegistryError::Internal("the upload task ended")))
 }
 
 fn check_length(announced: Option<u64>, received: u64) -> Result<()> {

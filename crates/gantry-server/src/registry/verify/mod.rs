@@ -23,8 +23,8 @@ use gantry_oci::Digest;
 use gantry_storage::meta::verify::{BlobRow, BlobState, RowBytes};
 use gantry_storage::{BlobStore, Damaged, Hashed, Identity, MetaStore, Pace, StorageError, Timestamp};
 
-use super::Result;
-use super::locks::DigestLocks;
+use super::locks::{DigestLocks, Removing};
+use super::{Result, in_own_task};
 
 pub use report::{Action, Event, Finding, Kind, Report, Stage};
 
@@ -211,7 +211,12 @@ impl Inner {
     }
 
     /// Hides a blob whose bytes are wrong and moves them aside, unless they were stored anew meanwhile.
-    async fn condemn(&self, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
+    async fn condemn(self: &Arc<Self>, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
+        let (this, digest, wrong) = (Arc::clone(self), *digest, wrong.clone());
+        in_own_task(async move { this.condemn_alone(&digest, &wrong).await }).await
+    }
+
+    async fn condemn_alone(&self, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
         let Some(_alone) = self.locks.try_removing(digest) else { return Ok(Condemned::Passed) };
         let Some(state) = self.confirm(digest, wrong).await? else { return Ok(Condemned::Passed) };
         let known = state.damaged_at.is_some();
@@ -233,6 +238,17 @@ impl Inner {
             None => false,
         };
         Ok(Condemned::Hidden { moved, known })
+    }
+
+    /// Moves aside a file that no row knows. The lock is held until that is done, whoever goes away meanwhile.
+    async fn set_aside_unknown(&self, digest: Digest, identity: Identity, alone: Removing) -> Result<bool> {
+        let blobs = Arc::clone(&self.blobs);
+        in_own_task(async move {
+            let moved = blobs.set_aside(&digest, None, identity).await?;
+            drop(alone);
+            Ok(moved)
+        })
+        .await
     }
 
     /// Some of the repositories that link a blob, for people.
