@@ -1,5 +1,6 @@
 //! What clients see of damage: found in the background, while it is pulled, or when a row is read.
 
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -226,6 +227,44 @@ async fn checks_beside_pushes_find_nothing() {
     assert!(rounds > 8, "{rounds} images: the workers hardly got anywhere");
     assert_eq!(metric(&app, "gantry_verify_damaged_total").await, 0, "{}", app.log());
     assert!(!app.data().join("quarantine").exists());
+}
+
+/// Old bytes are being condemned while the same digest is pushed again: what the push stored stays, whoever comes first.
+#[tokio::test]
+async fn a_push_beside_the_condemnation_of_its_old_bytes_stays() {
+    let app = Arc::new(with_an_eager_background().await);
+    let stop = Arc::new(AtomicBool::new(false));
+    let repairs = {
+        let (app, stop) = (Arc::clone(&app), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let mut found = 0;
+            while !stop.load(Ordering::Relaxed) {
+                found += findings(&verify(app.data(), &["--repair"]).await.1, "blob-damaged").len();
+            }
+            found
+        })
+    };
+    let repo = app.repo();
+    let blob = Blob::new(300_000);
+    let file = file_of(&app, &blob);
+    repo.push_blob(&blob).await;
+    for round in 0..60_u64 {
+        // In place, so that it is the old file that is condemned; it may have been moved aside already.
+        if let Ok(mut old) = std::fs::OpenOptions::new().write(true).open(&file) {
+            old.seek(SeekFrom::Start(150_000 + round)).expect("found");
+            old.write_all(b"rot").expect("written");
+        }
+        tokio::time::sleep(Duration::from_millis(round % 20 * 3)).await;
+        repo.push_blob(&blob).await;
+        for _ in 0..2 {
+            repo.has_blob(&blob).await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let found = repairs.await.expect("the repairs");
+    let damage = metric(&app, "gantry_verify_damaged_total").await;
+    println!("60 rounds: {damage} times hidden, {found} of them by the command");
+    assert!(damage > 0, "nothing was condemned");
 }
 
 #[tokio::test]

@@ -171,10 +171,13 @@ fn what_cannot_work_is_refused() {
         (&["limits.tags_page=0"], "limits.tags_page"),
         (&["limits.idle_timeout=1ms"], "limits.idle_timeout"),
         (&["sweep.upload_expiry=1ms"], "sweep.upload_expiry"),
+        (&["verify.interval=1ms"], "verify.interval"),
+        (&["verify.rate=0"], "verify.rate"),
     ] {
         let refusal = config(arguments).unwrap_err();
         assert!(refusal.contains(told), "{arguments:?}: {refusal}");
     }
+    assert_eq!(config(&["verify.interval=off"]).unwrap().settings.verify.interval.0, None);
     assert_eq!(config(&["server.public_url=https://x.example/r/"]).unwrap().base_path, "/r");
     assert_eq!(config(&["server.public_url=https://x.example"]).unwrap().base_path, "");
 }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_oci::RepoName;
-use gantry_storage::{BlobStore, MetaStore, Store, Terms};
+use gantry_storage::failpoint::{self, Point};
+use gantry_storage::{BlobStore, MetaStore, StorageError, Store, Terms};
 
 use locks::DigestLocks;
 
@@ -120,4 +121,14 @@ impl Registry {
             Err(error) => error.into(),
         }
     }
+}
+
+/// Runs work that must not stop half-way when whoever asked for it goes away.
+async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or(Err(RegistryError::Internal("a task ended early")))
+}
+
+/// Passes a failpoint.
+fn pass(point: Point) -> Result<()> {
+    failpoint::hit(point).map_err(|error| StorageError::from_io("going on at a failpoint", error).into())
 }

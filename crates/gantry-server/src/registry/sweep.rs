@@ -9,14 +9,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use gantry_oci::Digest;
-use gantry_storage::failpoint::{self, Point};
-use gantry_storage::{
-    Candidate, CandidateKind, DeletedSubject, FreedBlob, StorageError, Sweep, Terms, Verdict,
-};
+use gantry_storage::failpoint::Point;
+use gantry_storage::{Candidate, CandidateKind, DeletedSubject, FreedBlob, Sweep, Terms, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Sender;
 
-use super::{Registry, Result};
+use super::{Registry, Result, pass};
 
 /// Candidates decided about in one transaction.
 const BATCH: usize = 64;
@@ -294,10 +292,6 @@ impl Run<'_> {
         }
         Ok(true)
     }
-}
-
-fn pass(point: Point) -> Result<()> {
-    failpoint::hit(point).map_err(|error| StorageError::from_io("sweeping", error).into())
 }
 
 /// Why a candidate goes, in words.

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gantry_oci::{Algorithm, ContentRange, Digest, Hasher, RepoName, UploadId};
-use gantry_storage::failpoint::{self, Point};
+use gantry_storage::failpoint::Point;
 use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Terms, UploadRow};
 use tokio::sync::OwnedMutexGuard;
 
 use super::locks::DigestLocks;
-use super::{ByteSource, Limits, RegistryError, Result};
+use super::{ByteSource, Limits, RegistryError, Result, in_own_task, pass};
 use session::{Before, Data, Session, Sink};
 
 /// Where a session stands.
@@ -227,16 +227,6 @@ impl Uploads {
         })
         .await
     }
-}
-
-/// Runs work that must not stop half-way when the client hangs up.
-async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work).await.unwrap_or(Err(RegistryError::Internal("the upload task ended")))
-}
-
-/// Passes a failpoint.
-fn pass(point: Point) -> Result<()> {
-    failpoint::hit(point).map_err(|error| StorageError::from_io("going on with an upload", error).into())
 }
 
 fn check_length(announced: Option<u64>, received: u64) -> Result<()> {

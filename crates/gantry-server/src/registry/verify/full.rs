@@ -4,6 +4,7 @@
 //! know this file?). It only tells, unless it is asked to repair; then what is wrong is hidden and moved aside, and what was
 //! marked as damaged and is right again is shown again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_oci::{Algorithm, Digest};
@@ -29,7 +30,7 @@ impl Registry {
     /// Checks everything, and tells `events` what it finds; the last one is [`Event::Done`] or [`Event::Failed`]. Ends early when
     /// nobody listens any more.
     pub async fn verify(&self, repair: bool, events: mpsc::Sender<Event>) {
-        let checks = &*self.verifier.0;
+        let checks = &self.verifier.0;
         let report = Report { repair, ..Report::default() };
         let mut full = Full {
             checks,
@@ -68,7 +69,7 @@ impl From<StorageError> for Stop {
 }
 
 struct Full<'a> {
-    checks: &'a Inner,
+    checks: &'a Arc<Inner>,
     uploads: &'a Uploads,
     report: Report,
     events: mpsc::Sender<Event>,
@@ -393,19 +394,24 @@ impl Full<'_> {
         }
         let mut detail = format!("no row knows its {} bytes", file.size);
         let mut action = Action::Reported;
-        if alone.is_none() {
-            detail.push_str("; a push of it is under way");
-            action = Action::Kept;
-        } else if self.checks.blobs.is_shared().await? {
-            detail.push_str(
-                "; it may belong to a Distribution registry: docker/registry/v2/repositories is there",
-            );
-            action = Action::Kept;
-        } else if self.report.repair {
-            if !self.checks.blobs.set_aside(&digest, None, identity).await? {
-                return Ok(None);
+        match alone {
+            None => {
+                detail.push_str("; a push of it is under way");
+                action = Action::Kept;
             }
-            action = Action::Quarantined;
+            Some(_) if self.checks.blobs.is_shared().await? => {
+                detail.push_str(
+                    "; it may belong to a Distribution registry: docker/registry/v2/repositories is there",
+                );
+                action = Action::Kept;
+            }
+            Some(alone) if self.report.repair => {
+                if !self.checks.set_aside_unknown(digest, identity, alone).await? {
+                    return Ok(None);
+                }
+                action = Action::Quarantined;
+            }
+            Some(_) => {}
         }
         let subject = file.path.clone();
         Ok(Some(Finding { kind: Kind::UnknownFile, subject, detail, repositories: Vec::new(), action }))

@@ -20,12 +20,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gantry_oci::Digest;
-use gantry_storage::failpoint::{self, Point};
+use gantry_storage::failpoint::Point;
 use gantry_storage::meta::verify::{BlobRow, BlobState, RowBytes};
 use gantry_storage::{BlobStore, Damaged, Hashed, Identity, MetaStore, Pace, StorageError, Timestamp};
 
-use super::Result;
-use super::locks::DigestLocks;
+use super::locks::{DigestLocks, Removing};
+use super::{Result, in_own_task, pass};
 
 pub use report::{Action, Event, Finding, Kind, Report, Stage};
 
@@ -212,7 +212,12 @@ impl Inner {
     }
 
     /// Hides a blob whose bytes are wrong and moves them aside, unless they were stored anew meanwhile.
-    async fn condemn(&self, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
+    async fn condemn(self: &Arc<Self>, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
+        let (this, digest, wrong) = (Arc::clone(self), *digest, wrong.clone());
+        in_own_task(async move { this.condemn_alone(&digest, &wrong).await }).await
+    }
+
+    async fn condemn_alone(&self, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
         let Some(_alone) = self.locks.try_removing(digest) else { return Ok(Condemned::Passed) };
         let Some(state) = self.confirm(digest, wrong).await? else { return Ok(Condemned::Passed) };
         let known = state.damaged_at.is_some();
@@ -238,6 +243,17 @@ impl Inner {
         Ok(Condemned::Hidden { moved, known })
     }
 
+    /// Moves aside a file that no row knows. The lock is held until that is done, whoever goes away meanwhile.
+    async fn set_aside_unknown(&self, digest: Digest, identity: Identity, alone: Removing) -> Result<bool> {
+        let blobs = Arc::clone(&self.blobs);
+        in_own_task(async move {
+            let moved = blobs.set_aside(&digest, None, identity).await?;
+            drop(alone);
+            Ok(moved)
+        })
+        .await
+    }
+
     /// Some of the repositories that link a blob, for people.
     async fn holders(&self, digest: &Digest) -> Result<Vec<String>> {
         let holders = self.meta.blob_holders(digest, NAMED).await?;
@@ -251,10 +267,6 @@ impl Inner {
     fn is_due(&self, verified_at: Timestamp) -> bool {
         self.interval.is_some_and(|interval| verified_at < self.meta.now().minus(interval))
     }
-}
-
-fn pass(point: Point) -> Result<()> {
-    failpoint::hit(point).map_err(|error| StorageError::from_io("setting damaged bytes aside", error).into())
 }
 
 /// Repositories named beside a finding.

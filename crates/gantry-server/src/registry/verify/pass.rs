@@ -3,6 +3,7 @@
 //! What comes next is asked of the rows, by small pages, the longest unread first; the store is never listed. What was found
 //! right is written down many at a time.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_oci::Digest;
@@ -72,14 +73,14 @@ impl Right {
 
 impl Inner {
     /// Everything that was not checked since `before`.
-    async fn pass(&self, before: Timestamp) -> Result<()> {
+    async fn pass(self: &Arc<Self>, before: Timestamp) -> Result<()> {
         let mut right = Right::default();
         let outcome = self.pass_rows(before, &mut right).await;
         self.write_down(&mut right).await;
         outcome
     }
 
-    async fn pass_rows(&self, before: Timestamp, right: &mut Right) -> Result<()> {
+    async fn pass_rows(self: &Arc<Self>, before: Timestamp, right: &mut Right) -> Result<()> {
         let mut noted = Instant::now();
         let mut walk = Walk::due(before);
         loop {
@@ -107,7 +108,7 @@ impl Inner {
     }
 
     /// The blob's name, if it is right.
-    async fn pass_blob(&self, row: &Row<BlobRow>) -> Result<Option<Digest>> {
+    async fn pass_blob(self: &Arc<Self>, row: &Row<BlobRow>) -> Result<Option<Digest>> {
         let blob = match &row.content {
             Ok(blob) => blob,
             Err(error) => {

@@ -31,10 +31,8 @@ pub(super) const HOLDERS: &str = "SELECT r.name
      WHERE b.digest = ?1 AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
 pub(super) const MANIFEST_WHOLE: &str =
     "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2 AND damaged_at IS NULL";
-pub(super) const DAMAGED_BLOBS: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM blobs WHERE damaged_at > 0 LIMIT ?1)";
-pub(super) const DAMAGED_MANIFESTS: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM manifests WHERE damaged_at > 0 LIMIT ?1)";
+pub(super) const DAMAGED_BLOBS: &str = "SELECT 1 FROM blobs WHERE damaged_at > 0 LIMIT ?1";
+pub(super) const DAMAGED_MANIFESTS: &str = "SELECT 1 FROM manifests WHERE damaged_at > 0 LIMIT ?1";
 
 const READING: &str = "reading a row";
 
@@ -355,11 +353,12 @@ impl VerifyRows for SqliteMeta {
     async fn damaged(&self) -> Result<Damaged> {
         self.readers
             .read("counting what is damaged", |c| {
-                let blobs =
-                    c.prepare_cached(DAMAGED_BLOBS)?.query_row([integer(COUNTED)], |row| unsigned(row, 0))?;
-                let manifests = c
-                    .prepare_cached(DAMAGED_MANIFESTS)?
-                    .query_row([integer(COUNTED)], |row| unsigned(row, 0))?;
+                let count = |sql| {
+                    let mut found = c.prepare_cached(sql)?;
+                    let rows = found.query_map([integer(COUNTED)], |_| Ok(()))?;
+                    rows.into_iter().try_fold(0, |count, row| row.map(|()| count + 1))
+                };
+                let (blobs, manifests) = (count(DAMAGED_BLOBS)?, count(DAMAGED_MANIFESTS)?);
                 Ok(Damaged { blobs, manifests })
             })
             .await
