@@ -23,10 +23,36 @@ pub(super) struct Watched<S> {
     head_timeout: Duration,
     write_timeout: Duration,
     /// What the first bytes told; HTTP/2 has its own pings, and heads that mix with other frames.
-    http2: Option<bool>,
+    version: Version,
     head: Option<Head>,
     late: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// What the connection speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// So many bytes of the preface of HTTP/2 have come, and nothing else: it may still be a head.
+    Unknown(usize),
+    Http1,
+    Http2,
+}
+
+/// What HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Version {
+    /// With these bytes, which came next. They may come one by one.
+    fn after(self, bytes: &[u8]) -> Self {
+        let Version::Unknown(before) = self else { return self };
+        let expected = PREFACE.get(before..).unwrap_or_default();
+        let length = expected.len().min(bytes.len());
+        match bytes.get(..length) == expected.get(..length) {
+            true if length == expected.len() => Version::Http2,
+            true => Version::Unknown(before + length),
+            false => Version::Http1,
+        }
+    }
 }
 
 /// A head of which some bytes have come.
@@ -48,20 +74,28 @@ impl<S> Watched<S> {
         head_timeout: Duration,
         write_timeout: Duration,
     ) -> Self {
-        let (http2, head, late, stalled) = (None, None, None, None);
-        Self { inner, activity, head_timeout, write_timeout, http2, head, late, stalled }
+        let (head, late, stalled) = (None, None, None);
+        Self {
+            inner,
+            activity,
+            head_timeout,
+            write_timeout,
+            version: Version::Unknown(0),
+            head,
+            late,
+            stalled,
+        }
     }
 
     /// Notes that bytes have come: of a new head, when no request is under way.
     fn arrived(&mut self, bytes: &[u8]) {
-        let http2 = *self.http2.get_or_insert_with(|| {
-            let http2 = bytes.starts_with(b"PRI");
-            if http2 {
-                self.activity.is_http2();
-            }
-            http2
-        });
-        if http2 {
+        if self.version == Version::Http2 {
+            return;
+        }
+        self.version = self.version.after(bytes);
+        if self.version == Version::Http2 {
+            self.activity.is_http2();
+            (self.head, self.late) = (None, None);
             return;
         }
         let after = self.activity.begun();
@@ -126,7 +160,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let body = || self.http2 == Some(false) && self.activity.idle_since().is_none();
+        let body = || self.version == Version::Http1 && self.activity.idle_since().is_none();
         let poll = if into.remaining() > READ_AT_ONCE && body() {
             let mut part = ReadBuf::new(into.initialize_unfilled_to(READ_AT_ONCE));
             let poll = Pin::new(&mut self.inner).poll_read(cx, &mut part);
@@ -181,5 +215,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.inner).poll_shutdown(cx);
         self.watch_write(cx, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preface_may_come_in_pieces() {
+        for cut in 0..PREFACE.len() {
+            let (first, second) = PREFACE.split_at(cut);
+            assert!(Version::Unknown(0).after(first).after(second) == Version::Http2, "{cut}");
+            assert!(Version::Unknown(0).after(first) == Version::Unknown(cut), "{cut}");
+            assert!(Version::Unknown(0).after(first).after(b"x") == Version::Http1, "{cut}");
+        }
+        let more = [PREFACE, b"\0\0\0"].concat();
+        assert!(Version::Unknown(0).after(&more) == Version::Http2);
+        assert!(Version::Unknown(0).after(b"PUT / HTTP/1.1\r\n").after(PREFACE) == Version::Http1);
     }
 }
