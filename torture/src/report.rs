@@ -58,7 +58,7 @@ impl Report {
             // Where others want the processors, a wall clock tells of them.
             match busy() {
                 Some(load) => {
-                    self.skipped.push(format!("judging a start of {took:?}: the machine's load is {load}"))
+                    self.skipped.push(format!("judging a start of {took:?}: the machine's load is {load}"));
                 }
                 None => self.violations.push(format!("a start took {took:?}")),
             }

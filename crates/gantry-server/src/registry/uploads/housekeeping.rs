@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_storage::Timestamp;
+use gantry_storage::failpoint::Point;
 
-use super::{Data, Result, Uploads};
+use super::{Data, Result, Uploads, pass};
 
 /// A session that has not moved for this long is kept as a row only.
 const REST_AFTER: Duration = Duration::from_secs(10);
@@ -30,8 +31,11 @@ impl Uploads {
             let held = self.0.lock_sessions().get(&row.id).cloned();
             let Some(session) = held else {
                 self.0.lock_resting().remove(&row.id);
+                pass(Point::UploadClosing)?;
                 self.0.blobs.discard(&row.id).await?;
+                pass(Point::UploadDiscarded)?;
                 self.0.meta.delete_upload(&row.id).await?;
+                pass(Point::UploadClosed)?;
                 tracing::info!(upload = %row.id, repository = %row.repo, "upload session expired");
                 continue;
             };

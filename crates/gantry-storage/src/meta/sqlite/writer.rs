@@ -471,6 +471,7 @@ impl State {
     fn fold_away(&self) {
         if self.shared.health.read_only().is_none() {
             self.run_checkpoint("TRUNCATE");
+            self.shared.lazy.fold_away();
         }
     }
 
