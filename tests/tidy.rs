@@ -149,7 +149,7 @@ fn tidy_error_bodies_are_built_in_one_place() {
 
 #[test]
 fn tidy_nothing_is_unsafe() {
-    for directory in ["crates", "tests"] {
+    for directory in ["crates", "tests", "torture"] {
         forbid(directory, "no unsafe", |_, line| line.contains(concat!("un", "safe ")));
     }
 }

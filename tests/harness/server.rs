@@ -221,6 +221,8 @@ struct Process {
     operator: Option<SocketAddr>,
     greeting: String,
     log: Arc<Mutex<String>>,
+    /// Ends with the server's last line.
+    reader: Option<std::thread::JoinHandle<()>>,
     /// Ends the server when this process dies before its `Drop`s run, as it does for what is kept in statics.
     guard: Child,
 }
@@ -244,13 +246,14 @@ impl Process {
         let log = Arc::new(Mutex::new(String::new()));
         let errors = BufReader::new(child.stderr.take().expect("standard error"));
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
                 let mut log = kept.lock().expect("the log");
                 log.push_str(&line);
                 log.push('\n');
             }
         });
+        let reader = Some(reader);
         let output = BufReader::new(child.stdout.take().expect("standard output"));
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -258,7 +261,7 @@ impl Process {
         });
         let address = ([127, 0, 0, 1], 0).into();
         let mut process =
-            Process { child, registry: address, operator: None, greeting: String::new(), log, guard };
+            Process { child, registry: address, operator: None, greeting: String::new(), log, reader, guard };
         process.read_greeting(&lines);
         process
     }
@@ -302,6 +305,7 @@ impl Process {
         let (sleeper, sleep) = mpsc::channel::<()>();
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("the server's state") {
+                self.reader.take().map_or(Ok(()), std::thread::JoinHandle::join).expect("the log");
                 return status;
             }
             let _ = sleep.recv_timeout(Duration::from_millis(5));

@@ -215,9 +215,8 @@ impl<'a> Checker<'a> {
     fn tags(&mut self, repo: &str) -> io::Result<()> {
         let names = |document: &serde_json::Value| strings(&document["tags"]);
         let Some(listed) = self.pages(&format!("/v2/{repo}/tags/list?n=500"), names)? else { return Ok(()) };
-        let journal = &self.journal;
-        let read = journal.keys().into_iter().filter_map(|key| match (&key, journal.settled(&key)) {
-            (Key::Tag(of, tag), Some(Some(_))) if of == repo => Some(tag.clone()),
+        let read = self.journal.present().filter_map(|key| match key {
+            Key::Tag(of, tag) if of == repo => Some(tag.clone()),
             _ => None,
         });
         let read = read.collect();
@@ -228,14 +227,8 @@ impl<'a> Checker<'a> {
     fn catalog(&mut self, repos: &BTreeSet<String>) -> io::Result<()> {
         let names = |document: &serde_json::Value| strings(&document["repositories"]);
         let Some(listed) = self.pages("/v2/_catalog?n=500", names)? else { return Ok(()) };
-        let journal = &self.journal;
-        let read: BTreeSet<String> = journal
-            .keys()
-            .into_iter()
-            .filter(|key| matches!(journal.settled(key), Some(Some(_))))
-            .map(|key| key.repo().to_owned())
-            .filter(|repo| repos.contains(repo))
-            .collect();
+        let there = self.journal.present().map(Key::repo).filter(|repo| repos.contains(*repo));
+        let read: BTreeSet<String> = there.map(str::to_owned).collect();
         let missing: BTreeSet<String> = read.difference(&listed).cloned().collect();
         self.same("the catalog", &BTreeSet::new(), &missing);
         Ok(())

@@ -286,6 +286,12 @@ impl Journal {
         std::mem::take(&mut self.unanswered)
     }
 
+    /// What is there now, as far as it is settled.
+    pub(crate) fn present(&self) -> impl Iterator<Item = &Key> {
+        let there = |register: &Register| matches!(register.0.as_slice(), [Write { value: Some(_), .. }]);
+        self.registers.iter().filter(move |(_, register)| there(register)).map(|(key, _)| key)
+    }
+
     /// All things, in an order that does not depend on chance.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let mut keys: Vec<Key> = self.registers.keys().cloned().collect();

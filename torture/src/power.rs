@@ -131,7 +131,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         stage.renew(&format!("disk{kind}/data"));
         let share = cycles / KINDS.len() as u64;
         for cycle in 0..share {
-            if cycle > 0 && cycle % 10 == 0 {
+            if cycle > 0 && cycle % 5 == 0 {
                 // A young store has other weak spots than an old one; and the disk must not fill up.
                 let old = stage.data.clone();
                 stage.renew(&format!("disk{kind}/data{cycle}"));
@@ -172,10 +172,25 @@ fn one(stage: &mut Stage, options: &Options, disk: &Loop, cycle: u64) -> Result<
     disk.return_power()?;
     lock(&stage.journal).freeze(false);
     stage.report.cycles += 1;
+    keep_what_was_left(stage)?;
     void_session_log(stage)?;
     let server = stage.start()?;
     stage.check(&server, Cut::Power, (cycle + 1).is_multiple_of(FULL))?;
     server.kill();
+    Ok(())
+}
+
+/// A copy of the rows as the cut left them, for whoever has to find out why a start went wrong: the start itself changes them.
+fn keep_what_was_left(stage: &Stage) -> Result<()> {
+    let copy = stage.root().join("left-by-the-cut");
+    std::fs::create_dir_all(&copy)?;
+    for name in ["gantry.db", "gantry.db-wal", "gantry.db-sessions"] {
+        let (from, to) = (stage.data.join(name), copy.join(name));
+        let _ = std::fs::remove_file(&to);
+        if from.exists() {
+            std::fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
+        }
+    }
     Ok(())
 }
 

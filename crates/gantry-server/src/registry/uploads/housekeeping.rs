@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_oci::Hasher;
-use gantry_oci::UploadId;
+use gantry_oci::{Hasher, UploadId};
 use gantry_storage::Timestamp;
+use gantry_storage::failpoint::Point;
 
+use super::super::pass;
 use super::{Data, Result, Uploads};
 
 /// A session that has not moved for this long is kept as a row only.
@@ -32,6 +33,7 @@ impl Uploads {
             let held = self.0.lock_sessions().get(&row.id).cloned();
             let Some(session) = held else {
                 self.0.lock_resting().remove(&row.id);
+                pass(Point::UploadClosing)?;
                 self.0.blobs.discard(&row.id).await?;
                 // A crash may have left them published, without a row.
                 let hasher =
@@ -39,7 +41,9 @@ impl Uploads {
                 if let Some(hasher) = hasher {
                     self.0.leave(&hasher.finish(), row.offset, None).await?;
                 }
+                pass(Point::UploadDiscarded)?;
                 self.0.meta.delete_upload(&row.id).await?;
+                pass(Point::UploadClosed)?;
                 tracing::info!(upload = %row.id, repository = %row.repo, "upload session expired");
                 continue;
             };

@@ -73,6 +73,16 @@ impl LazyUploads {
         lazy
     }
 
+    /// The process ends in good order: what was committed needs no log.
+    pub(super) fn fold_away(&self) {
+        let mut rows = self.lock();
+        if let Rows { log: Some(log), waiting, .. } = &mut *rows
+            && waiting.is_empty()
+        {
+            log.restart(&[]);
+        }
+    }
+
     /// These sessions have ended, durably.
     pub(super) fn ended(&self, ids: impl Iterator<Item = UploadId>) {
         if let Some(log) = &mut self.lock().log {

@@ -495,6 +495,7 @@ impl State {
                 tracing::warn!(%error, "the store's time could not be saved; promises to clients hold a little longer");
             }
             self.run_checkpoint("TRUNCATE");
+            self.shared.lazy.fold_away();
         }
     }
 
