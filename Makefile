@@ -66,7 +66,7 @@ fuzz:  ## every fuzz target for SECONDS=60 each (or TARGETS="request manifest"),
 fuzz-keep:  ## keep what the last `make fuzz` found, as few and small files as have the same coverage
 	for target in $(TARGETS); do \
 	  $(FUZZ) run --features libfuzzer --sanitizer none $$target fuzz/corpus/$$target fuzz/found/$$target -- \
-	    -merge=1 -max_len=2048 || exit 1; \
+	    -set_cover_merge=1 -use_counters=0 -max_len=400 || exit 1; \
 	done
 
 .PHONY: lint

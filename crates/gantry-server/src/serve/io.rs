@@ -24,6 +24,7 @@ pub(super) struct Watched<S> {
     write_timeout: Duration,
     /// What the first bytes told; HTTP/2 has its own pings, and heads that mix with other frames.
     version: Version,
+    coming: Coming,
     head: Option<Head>,
     late: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -63,9 +64,21 @@ struct Head {
     sniffer: Sniffer,
 }
 
-/// The most bytes of an HTTP/1.1 body that are taken at once. hyper doubles its buffer after a read that fills it, and keeps the buffer
-/// for as long as the connection is open: what never fills 16 KiB leaves it at that.
+/// The most bytes of an HTTP/1.1 body that are taken at once. hyper doubles its buffer after a read that fills it, and keeps the
+/// buffer for as long as the connection is open: what never fills 16 KiB leaves it at that ...
 const READ_AT_ONCE: usize = (16 << 10) - 1;
+/// ... but many small pieces cost time, so a body of more than this many bytes ...
+const LONG_BODY: usize = 1 << 20;
+/// ... is read in larger ones. They do not fill hyper's 64 KiB either, and pages without bytes cost nothing.
+const READ_AT_ONCE_OF_LONG: usize = 48 << 10;
+
+/// How much of a request's body has come.
+#[derive(Default)]
+struct Coming {
+    /// Requests that had begun.
+    begun: usize,
+    bytes: usize,
+}
 
 impl<S> Watched<S> {
     pub(super) fn new(
@@ -81,6 +94,7 @@ impl<S> Watched<S> {
             head_timeout,
             write_timeout,
             version: Version::Unknown(0),
+            coming: Coming::default(),
             head,
             late,
             stalled,
@@ -113,6 +127,18 @@ impl<S> Watched<S> {
         {
             self.activity.is_ambiguous();
         }
+    }
+
+    /// The most bytes to read now.
+    fn read_at_once(&mut self) -> usize {
+        if self.version != Version::Http1 || self.activity.idle_since().is_some() {
+            return usize::MAX;
+        }
+        let begun = self.activity.begun();
+        if self.coming.begun != begun {
+            self.coming = Coming { begun, bytes: 0 };
+        }
+        if self.coming.bytes < LONG_BODY { READ_AT_ONCE } else { READ_AT_ONCE_OF_LONG }
     }
 
     /// Whether a head that has begun is late.
@@ -160,12 +186,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let body = || self.version == Version::Http1 && self.activity.idle_since().is_none();
-        let poll = if into.remaining() > READ_AT_ONCE && body() {
-            let mut part = ReadBuf::new(into.initialize_unfilled_to(READ_AT_ONCE));
+        let limit = self.read_at_once();
+        let poll = if into.remaining() > limit {
+            let mut part = ReadBuf::new(into.initialize_unfilled_to(limit));
             let poll = Pin::new(&mut self.inner).poll_read(cx, &mut part);
             let length = part.filled().len();
             into.advance(length);
+            self.coming.bytes = self.coming.bytes.saturating_add(length);
             poll
         } else {
             Pin::new(&mut self.inner).poll_read(cx, into)
