@@ -64,6 +64,13 @@ pub struct Piece {
     pub length: Option<u64>,
 }
 
+/// What follows when a piece has been received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Answer,
+    Finish,
+}
+
 impl Uploads {
     pub(super) fn new(meta: Arc<dyn MetaStore>, blobs: Arc<dyn BlobStore>, limits: &Limits) -> Self {
         Self(Arc::new(Inner {
@@ -163,7 +170,7 @@ impl Uploads {
         let inner = Arc::clone(&self.0);
         in_own_task(async move {
             let mut data = inner.claim(&session, piece).await?;
-            inner.receive(&session, &mut data, piece, &mut body).await?;
+            inner.receive(&session, &mut data, piece, &mut body, Then::Answer).await?;
             Ok(Progress { upload, offset: data.len() })
         })
         .await
@@ -186,8 +193,15 @@ impl Uploads {
         let inner = Arc::clone(&self.0);
         in_own_task(async move {
             let mut data = inner.claim(&session, piece).await?;
-            inner.receive(&session, &mut data, piece, &mut body).await?;
-            inner.finish(&session, &mut data, digest).await
+            let finished = match inner.receive(&session, &mut data, piece, &mut body, Then::Finish).await {
+                Ok(()) => inner.finish(&session, &mut data, digest).await,
+                Err(error) => Err(error),
+            };
+            if finished.is_err() {
+                // The session goes on, with what came last. What went wrong first is what the client should hear.
+                let _ = session.save(&data, &inner.sink(true));
+            }
+            finished
         })
         .await
     }
@@ -363,12 +377,16 @@ impl Inner {
         data: &mut Data,
         piece: Piece,
         body: &mut ByteSource,
+        then: Then,
     ) -> Result<()> {
         let sink = self.sink(true);
         pass(Point::UploadReceiving)?;
         let before = data.len();
         let received = session.receive(data, body, &sink).await;
-        if data.len() != before {
+        // Small bytes that are about to become a blob are confirmed by that or not at all. Of staged ones the row must know all
+        // before they are published: see `restore`.
+        let in_hand = received.is_ok() && then == Then::Finish && matches!(data, Data::Buffered { .. });
+        if data.len() != before && !in_hand {
             session.save(data, &sink)?;
         }
         pass(Point::UploadSaved)?;
