@@ -155,8 +155,17 @@ async fn hostile_text_in_every_position_is_4xx_and_touches_nothing_outside() {
         }
     }
     assert_eq!(outside(), before, "files outside of the data directory");
-    let known =
-        ["docker", "uploads", "gantry.db", "gantry.db-wal", "gantry.db-shm", "gantry.lock", "gantry.store"];
+    let known = [
+        "docker",
+        "uploads",
+        "gantry.db",
+        "gantry.db-sessions",
+        "gantry.db-shm",
+        "gantry.db-wal",
+        "gantry.lock",
+        "gantry.sock",
+        "gantry.store",
+    ];
     for entry in std::fs::read_dir(gantry.data()).expect("the data directory") {
         let name = entry.expect("an entry").file_name();
         assert!(known.iter().any(|known| name == *known), "{name:?} was made in the data directory");

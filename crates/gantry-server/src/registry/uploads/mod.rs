@@ -67,6 +67,13 @@ pub struct Piece {
     pub length: Option<u64>,
 }
 
+/// What follows when a piece has been received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Answer,
+    Finish,
+}
+
 impl Uploads {
     pub(super) fn new(
         meta: Arc<dyn MetaStore>,
@@ -178,7 +185,7 @@ impl Uploads {
         let inner = Arc::clone(&self.0);
         in_own_task(async move {
             let mut data = inner.claim(&session, piece).await?;
-            inner.receive(&session, &mut data, piece, &mut body).await?;
+            inner.receive(&session, &mut data, piece, &mut body, Then::Answer).await?;
             Ok(Progress { upload, offset: data.len() })
         })
         .await
@@ -201,8 +208,15 @@ impl Uploads {
         let inner = Arc::clone(&self.0);
         in_own_task(async move {
             let mut data = inner.claim(&session, piece).await?;
-            inner.receive(&session, &mut data, piece, &mut body).await?;
-            inner.finish(&session, &mut data, digest).await
+            let finished = match inner.receive(&session, &mut data, piece, &mut body, Then::Finish).await {
+                Ok(()) => inner.finish(&session, &mut data, digest).await,
+                Err(error) => Err(error),
+            };
+            if finished.is_err() {
+                // The session goes on, with what came last. What went wrong first is what the client should hear.
+                let _ = session.save(&data, &inner.sink(true));
+            }
+            finished
         })
         .await
     }
@@ -376,6 +390,7 @@ impl Inner {
         data: &mut Data,
         piece: Piece,
         body: &mut ByteSource,
+        then: Then,
     ) -> Result<()> {
         let sink = self.sink(true);
         pass(Point::UploadReceiving)?;
@@ -388,10 +403,16 @@ impl Inner {
             Ok(received) => check_length(piece.length.or(piece.range.map(|range| range.len())), *received),
             Err(_) => Ok(()),
         };
+        // Small bytes that are about to become a blob are confirmed by that or not at all. Of staged ones the row must know all
+        // before they are published: see `restore`.
+        let in_hand = received.is_ok()
+            && whole.is_ok()
+            && then == Then::Finish
+            && matches!(data, Data::Buffered { .. });
         if let (Err(_), Some(before)) = (&whole, before) {
             session.go_back(data, before, &sink).await?;
             session.save(data, &sink)?;
-        } else if data.len() != from {
+        } else if data.len() != from && !in_hand {
             session.save(data, &sink)?;
         }
         pass(Point::UploadSaved)?;
