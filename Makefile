@@ -31,6 +31,11 @@ e2e-all: build  ## the same with helm and cosign, which take minutes to install
 	scripts/tools.sh --all
 	GANTRY=$(abspath $(BINARY)) e2e/run --all
 
+.PHONY: bench
+bench: build  ## measure beside Distribution and nginx and write docs/performance.md; takes up to 25 minutes
+	bench/tools.sh
+	$(CARGO) run --release -p gantry-bench -- --write docs/performance.md $(BENCH)
+
 .PHONY: lint
 lint:  ## formatting and clippy, without warnings
 	$(CARGO) fmt --check
