@@ -4,6 +4,7 @@
 //! `bench/README.md` says how to run it and how to read what it prints.
 
 mod content;
+mod growth;
 mod histogram;
 mod http;
 mod load;
@@ -16,6 +17,8 @@ mod scenarios;
 mod seed;
 mod servers;
 mod site;
+mod steps;
+mod targets;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

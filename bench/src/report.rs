@@ -8,9 +8,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::RunArgs;
+use crate::growth::{Growth, Row};
 use crate::measure::{Figure, Figures};
 use crate::scenarios::{self, Scenario};
 use crate::servers::{Kind, Programs};
+use crate::steps::Steps;
+use crate::targets;
 
 /// A run's results.
 #[derive(Debug)]
@@ -23,6 +26,11 @@ pub(crate) struct Report {
     pub(crate) figures: Figures,
     /// Resident memory of empty servers, in bytes.
     pub(crate) idle: BTreeMap<Kind, u64>,
+    /// Durable steps per push.
+    pub(crate) steps: BTreeMap<Kind, Result<Steps, String>>,
+    pub(crate) growth: Option<Growth>,
+    /// What went wrong or was left out, for the reader.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Report {
@@ -36,6 +44,9 @@ impl Report {
             seconds: 0.0,
             figures: Figures::new(),
             idle: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            growth: None,
+            notes: Vec::new(),
         }
     }
 
@@ -45,24 +56,39 @@ impl Report {
         for version in &self.versions {
             let _ = writeln!(text, "* {version}");
         }
-        text.push_str(
-            "\n| scenario | server | per second | spread | p50 | p99 | CPU | peak | of nginx | of d3 |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-        );
+        for note in &self.notes {
+            let _ = writeln!(text, "* {note}");
+        }
+        let parts = [
+            ("Targets", targets::render(self)),
+            ("Loads", self.loads()),
+            ("Durable steps per push", self.durable()),
+            ("Growth", self.growth.as_ref().map(grown).unwrap_or_default()),
+        ];
+        for (title, part) in parts {
+            if !part.is_empty() {
+                let _ = write!(text, "\n### {title}\n\n{part}");
+            }
+        }
+        text
+    }
+
+    fn loads(&self) -> String {
+        let mut text = String::new();
         for scenario in scenarios::ALL {
             let Some(found) = self.figures.get(scenario.name) else { continue };
             for (kind, figure) in found {
+                let (scenario_name, server) = (scenario.name, kind.name());
                 let _ = match figure {
-                    Err(error) => writeln!(text, "| {} | {} | failed: {error} |", scenario.name, kind.name()),
+                    Err(error) => writeln!(text, "| {scenario_name} | {server} | failed: {error} |"),
                     Ok(figure) => {
                         let of = |other: Kind| match found.get(&other) {
                             Some(Ok(other)) if other.rate > 0.0 => format!("{:.2}", figure.rate / other.rate),
-                            _ => "-".to_owned(),
+                            _ => String::new(),
                         };
                         writeln!(
                             text,
-                            "| {} | {} | {} | {:.0} % | {} | {} | {} | {:.0} MiB | {} | {} |",
-                            scenario.name,
-                            kind.name(),
+                            "| {scenario_name} | {server} | {} | {:.0} % | {} | {} | {} | {:.0} | {} | {} |",
                             amount(scenario, figure),
                             (figure.fastest - figure.slowest) / figure.rate * 100.0,
                             time(figure.p50),
@@ -76,18 +102,75 @@ impl Report {
                 };
             }
         }
+        if text.is_empty() {
+            return text;
+        }
+        text.insert_str(
+            0,
+            "| scenario | server | per second | spread | p50 | p99 | CPU per operation | peak MiB | of nginx | of d3 |\n\
+             |---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        );
         if !self.idle.is_empty() {
-            text.push_str("\nResident memory of an empty server: ");
-            let all: Vec<_> = self
-                .idle
-                .iter()
-                .map(|(kind, bytes)| format!("{} {:.1} MiB", kind.name(), mib(*bytes)))
-                .collect();
-            text.push_str(&all.join(", "));
-            text.push_str(".\n");
+            let one = |(kind, bytes): (&Kind, &u64)| format!("{} {:.1} MiB", kind.name(), mib(*bytes));
+            let all: Vec<_> = self.idle.iter().map(one).collect();
+            let _ = writeln!(text, "\nResident memory of an empty, idle server: {}.", all.join(", "));
         }
         text
     }
+
+    fn durable(&self) -> String {
+        if self.steps.is_empty() {
+            return String::new();
+        }
+        let mut text =
+            "| server | 4 KiB blob | manifest | 256 MiB blob | 4 KiB blob, 8 clients | all calls |\n\
+                        |---|--:|--:|--:|--:|---|\n"
+                .to_owned();
+        for (kind, steps) in &self.steps {
+            let _ = match steps {
+                Err(error) => writeln!(text, "| {} | failed: {error} |", kind.name()),
+                Ok(Steps { small, manifest, large, small_by_8, calls }) => writeln!(
+                    text,
+                    "| {} | {small:.1} | {manifest:.1} | {large:.1} | {small_by_8:.2} | {calls} |",
+                    kind.name()
+                ),
+            };
+        }
+        text
+    }
+}
+
+fn grown(growth: &Growth) -> String {
+    let mut text = "| request, by one client | small p50 | large p50 | ratio | small p99 | large p99 |\n\
+                    |---|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    for Row { what, small, large } in &growth.rows {
+        let _ = writeln!(
+            text,
+            "| {what} | {} | {} | {:.2} | {} | {} |",
+            time(small.p50),
+            time(large.p50),
+            large.p50 / small.p50,
+            time(small.p99),
+            time(large.p99)
+        );
+    }
+    let [small, large] = growth.start;
+    let [small_read, large_read] = growth.start_read;
+    let _ = writeln!(
+        text,
+        "| start to first answer | {} | {} | {:.2} | | |\n\nUntil its first answer the server had read {:.0} KiB on \
+         the small store and {:.0} KiB on the large one. Highest resident memory on the large one: {:.0} MiB. Both \
+         were filled through the API in {:.0} s.",
+        time(small),
+        time(large),
+        large / small,
+        small_read as f64 / 1024.0,
+        large_read as f64 / 1024.0,
+        mib(growth.peak),
+        growth.filled_in
+    );
+    text
 }
 
 /// What a scenario gave, for whoever watches.

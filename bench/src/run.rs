@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::RunArgs;
+use crate::growth;
 use crate::measure::{self, Figures};
 use crate::process;
 use crate::report::{self, Report};
 use crate::scenarios::{Action, Scenario};
 use crate::seed::{self, Facts};
 use crate::servers::{Kind, Programs, Server, pause};
+use crate::steps;
 
 /// Runs the chosen scenarios.
 pub(crate) fn run(args: &RunArgs, chosen: &[Scenario]) -> Result<()> {
@@ -41,6 +43,18 @@ pub(crate) fn run(args: &RunArgs, chosen: &[Scenario]) -> Result<()> {
     let bench = Bench { args, programs, kinds, facts: Facts::new(), scratch: scratch.path().to_owned() };
     let mut report = Report::new(&bench.programs, &bench.kinds, args);
     bench.loads(chosen, &mut report)?;
+    let asked = |action: Action| chosen.iter().any(|scenario| scenario.action == action);
+    if asked(Action::Steps) {
+        bench.steps(&mut report)?;
+    }
+    if asked(Action::Growth) && bench.kinds.contains(&Kind::Gantry) {
+        let scratch = bench.scratch.join("growth");
+        let (seconds, rounds) = (args.seconds, args.rounds);
+        match growth::compare(&bench.programs, &bench.facts, &scratch, seconds, rounds) {
+            Ok(found) => report.growth = Some(found),
+            Err(error) => report.notes.push(format!("growth failed: {error:#}")),
+        }
+    }
     report.seconds = begun.elapsed().as_secs_f64();
     let text = report.render();
     println!("\n{text}");
@@ -101,6 +115,23 @@ impl Bench<'_> {
                 drop(servers);
                 fs::remove_dir_all(self.scratch.join("push"))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Durable steps of the registries, one after the other.
+    fn steps(&self, report: &mut Report) -> Result<()> {
+        if !steps::available() {
+            report.notes.push("durable steps were not counted: strace does not work here".to_owned());
+            return Ok(());
+        }
+        let registries = self.kinds.iter().filter(|kind| kind.is_registry() && **kind != Kind::GantryLog);
+        for kind in registries {
+            let directory = self.scratch.join("steps").join(kind.name());
+            let found = steps::count(*kind, &self.programs, &directory);
+            println!("{:20} {:10} {found:.1?}", "steps", kind.name());
+            report.steps.insert(*kind, found.map_err(|error| format!("{error:#}")));
+            fs::remove_dir_all(&directory)?;
         }
         Ok(())
     }

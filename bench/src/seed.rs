@@ -86,7 +86,7 @@ pub(crate) fn fill(server: &Server, facts: &Facts) -> Result<()> {
         return lay_down(&server.directory.join("data"), facts);
     }
     tags(server, facts, MANY)?;
-    repositories(server, facts, 0..MANY)?;
+    repositories(server, facts, MANY)?;
     referrers(server, facts, REFERRERS)
 }
 
@@ -102,11 +102,11 @@ pub(crate) fn tags(server: &Server, facts: &Facts, count: usize) -> Result<()> {
 }
 
 /// Makes repositories that hold the image's configuration blob and a manifest of it, through the API.
-pub(crate) fn repositories(server: &Server, facts: &Facts, numbers: std::ops::Range<usize>) -> Result<()> {
+pub(crate) fn repositories(server: &Server, facts: &Facts, count: usize) -> Result<()> {
     let blobs = &facts.blobs[..1];
     let bytes = content::manifest(blobs, None, "one of many");
-    parallel(server, numbers.len(), |connection, number| {
-        let name = repository(numbers.start + number);
+    parallel(server, count, |connection, number| {
+        let name = repository(number);
         mount(connection, &name, &blobs[0].0)?;
         push::manifest(connection, &name, "latest", &bytes)
     })
