@@ -36,6 +36,10 @@ bench: build  ## measure beside Distribution and nginx and write docs/performanc
 	bench/tools.sh
 	$(CARGO) run --release -p gantry-bench -- --write docs/performance.md $(BENCH)
 
+.PHONY: bench-instructions
+bench-instructions:  ## count the instructions of the hot paths with valgrind, into docs/performance.md
+	CARGO="$(CARGO)" bench/instructions.sh
+
 .PHONY: lint
 lint:  ## formatting and clippy, without warnings
 	$(CARGO) fmt --check

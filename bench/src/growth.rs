@@ -38,6 +38,8 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) small: Latency,
     pub(crate) large: Latency,
+    /// The median, over rounds that followed each other, of the large store's p50 in the small store's.
+    pub(crate) ratio: f64,
 }
 
 /// The median of the rounds' quantiles.
@@ -114,9 +116,13 @@ pub(crate) fn compare(
                 });
             }
         }
+        let mut ratios: Vec<_> =
+            found[0].iter().zip(&found[1]).map(|(small, large)| large.p50 / small.p50).collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
         let [small, large] = found.map(median);
-        println!("growth: {what}: {:.0} us, {:.0} us", small.p50 * 1e6, large.p50 * 1e6);
-        rows.push(Row { what, small, large });
+        println!("growth: {what}: {:.0} us, {:.0} us, {ratio:.2}", small.p50 * 1e6, large.p50 * 1e6);
+        rows.push(Row { what, small, large, ratio });
     }
     let mut peak = 0;
     for (server, size) in &servers {

@@ -7,6 +7,7 @@ mod content;
 mod growth;
 mod histogram;
 mod http;
+mod instructions;
 mod load;
 mod measure;
 mod process;
@@ -76,6 +77,12 @@ struct RunArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Count the instructions of Gantry's hot paths with valgrind
+    Instructions {
+        /// Put the table between the markers of this file
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
     /// Serve a directory of answers from memory (used by bench itself)
     #[command(hide = true)]
     ServeSite { directory: PathBuf, address: SocketAddr },
@@ -83,8 +90,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::ServeSite { directory, address }) = args.command {
-        return exit(site::serve(&directory, address));
+    match args.command {
+        Some(Command::ServeSite { directory, address }) => return exit(site::serve(&directory, address)),
+        Some(Command::Instructions { write }) => return exit(run::instructions(&args.run, write.as_deref())),
+        None => {}
     }
     if args.run.list {
         for scenario in scenarios::ALL {

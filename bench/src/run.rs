@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 
 use crate::RunArgs;
 use crate::growth;
+use crate::instructions;
 use crate::measure::{self, Figures};
 use crate::process;
 use crate::report::{self, Report};
@@ -21,12 +23,7 @@ pub(crate) fn run(args: &RunArgs, chosen: &[Scenario]) -> Result<()> {
     ensure!(args.seconds > 0.0 && args.seconds <= 60.0, "--seconds must be above 0 and at most 60");
     ensure!((1..=99).contains(&args.rounds), "--rounds must be 1 to 99");
     let begun = Instant::now();
-    let beside =
-        std::env::current_exe()?.parent().map(Path::to_owned).context("no directory of this program")?;
-    let programs = Programs {
-        gantry: args.gantry.clone().unwrap_or_else(|| beside.join("gantry")),
-        tools: args.tools.clone(),
-    };
+    let (programs, scratch) = places(args)?;
     let mut kinds = Vec::new();
     for kind in &args.servers {
         if programs.have(*kind) {
@@ -36,10 +33,6 @@ pub(crate) fn run(args: &RunArgs, chosen: &[Scenario]) -> Result<()> {
         }
     }
     ensure!(!kinds.is_empty(), "there is no server to measure");
-    let scratch = tempfile::Builder::new()
-        .prefix("gantry-bench-")
-        .tempdir_in(args.scratch.as_ref().unwrap_or(&beside))
-        .context("making a directory for the servers' data")?;
     let bench = Bench { args, programs, kinds, facts: Facts::new(), scratch: scratch.path().to_owned() };
     let mut report = Report::new(&bench.programs, &bench.kinds, args);
     bench.loads(chosen, &mut report)?;
@@ -62,6 +55,30 @@ pub(crate) fn run(args: &RunArgs, chosen: &[Scenario]) -> Result<()> {
         report::write(file, "bench", &text)?;
     }
     Ok(())
+}
+
+/// Counts instructions.
+pub(crate) fn instructions(args: &RunArgs, write: Option<&Path>) -> Result<()> {
+    let (programs, scratch) = places(args)?;
+    let text = instructions::table(&programs, scratch.path())?;
+    if let Some(file) = write {
+        report::write(file, "instructions", &text)?;
+    }
+    Ok(())
+}
+
+/// Where the programs are, and a directory for what servers keep.
+fn places(args: &RunArgs) -> Result<(Programs, TempDir)> {
+    let beside =
+        std::env::current_exe()?.parent().map(Path::to_owned).context("no directory of this program")?;
+    let scratch = tempfile::Builder::new()
+        .prefix("gantry-bench-")
+        .tempdir_in(args.scratch.as_ref().unwrap_or(&beside))
+        .context("making a directory for the servers' data")?;
+    // A server is told where its files are, and may be somewhere else itself.
+    let tools = std::path::absolute(&args.tools)?;
+    let gantry = std::path::absolute(args.gantry.clone().unwrap_or_else(|| beside.join("gantry")))?;
+    Ok((Programs { gantry, tools }, scratch))
 }
 
 struct Bench<'a> {

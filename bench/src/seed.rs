@@ -72,9 +72,19 @@ pub(crate) fn repository(number: usize) -> String {
 
 /// Pushes the image and the blobs.
 pub(crate) fn push_image(server: &Server, facts: &Facts) -> Result<()> {
+    push_up_to(server, facts, u64::MAX)
+}
+
+/// The same without the large blob.
+pub(crate) fn push_small(server: &Server, facts: &Facts) -> Result<()> {
+    push_up_to(server, facts, content::LARGE - 1)
+}
+
+fn push_up_to(server: &Server, facts: &Facts, size: u64) -> Result<()> {
     let mut connection = Connection::open(server.address)?;
-    for (template, name) in &facts.templates {
-        push::blob(&mut connection, IMAGE, &template.named(name), Way::Put)?;
+    let blobs = facts.templates.iter().map(|(template, name)| template.named(name));
+    for blob in blobs.filter(|blob| blob.size <= size) {
+        push::blob(&mut connection, IMAGE, &blob, Way::Put)?;
     }
     push::manifest(&mut connection, IMAGE, "latest", &facts.manifest)
 }

@@ -99,7 +99,9 @@ impl Programs {
         };
         let output = Command::new(self.of(kind).ok()?).arg(flag).output().ok()?;
         let text = [output.stdout, output.stderr].concat();
-        Some(String::from_utf8_lossy(&text).lines().next()?.trim().to_owned())
+        let line = String::from_utf8_lossy(&text).lines().next()?.trim().to_owned();
+        // Distribution begins with the path by which it was called.
+        Some(line.rsplit_once('/').map_or(line.as_str(), |(_, name)| name).to_owned())
     }
 }
 
@@ -150,8 +152,9 @@ impl Server {
         let mut server =
             Self { kind, address, directory: directory.to_owned(), child, pid, started_in: Duration::ZERO };
         server.wait(begun)?;
-        if !tracer.is_empty() {
-            server.pid = crate::process::family(pid).get(1).copied().context("the tracer has no child")?;
+        // strace has the server as its child, valgrind is it.
+        if let Some(traced) = crate::process::family(pid).get(1).filter(|_| !tracer.is_empty()) {
+            server.pid = *traced;
         }
         Ok(server)
     }

@@ -146,7 +146,7 @@ impl Table {
     }
 
     fn growth(&mut self, growth: &Growth) {
-        let ratios: Vec<_> = growth.rows.iter().map(|row| row.large.p50 / row.small.p50).collect();
+        let ratios: Vec<_> = growth.rows.iter().map(|row| row.ratio).collect();
         self.row(
             "latency in a large store, of that in a small one (rows below)",
             "<= 1.2",
