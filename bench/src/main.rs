@@ -8,6 +8,7 @@ mod growth;
 mod histogram;
 mod http;
 mod instructions;
+mod interrupt;
 mod load;
 mod measure;
 mod process;

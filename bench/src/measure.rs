@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
@@ -33,6 +34,21 @@ pub(crate) struct Figure {
     pub(crate) cpu: f64,
     /// The highest resident memory, in bytes.
     pub(crate) peak: u64,
+    /// Operations per second in each round, in the order of time.
+    rounds: Vec<f64>,
+    /// The share of the machine's processors that neither clients nor server used.
+    pub(crate) others: f64,
+}
+
+impl Figure {
+    /// This rate in that of another server, or in that of another scenario: the median over rounds that followed each
+    /// other, because what disturbed one disturbed its neighbour too.
+    pub(crate) fn ratio(&self, other: &Figure) -> f64 {
+        let mut ratios: Vec<_> =
+            self.rounds.iter().zip(&other.rounds).map(|(own, other)| own / other).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+    }
 }
 
 /// Everything that was found: by scenario, then by server.
@@ -42,6 +58,7 @@ struct Measured {
     round: Round,
     cpu: f64,
     peak: u64,
+    others: f64,
 }
 
 /// Runs a scenario on servers, in turns, and keeps the median of each.
@@ -84,16 +101,24 @@ pub(crate) fn scenario(
 fn measure(scenario: &Scenario, server: &Server, facts: &Facts, seconds: f64) -> Result<Measured> {
     let works = scenario.works(facts);
     process::forget_peak(server.pid())?;
-    let before = process::cpu(server.pid())?;
+    let own = std::process::id();
+    let before = (process::cpu(server.pid())?, process::cpu(own)?, process::busy()?);
+    let begun = Instant::now();
     let round = load::round(server.address, scenario.until(seconds), works)?;
-    let used = process::cpu(server.pid())? - before;
+    let wall = begun.elapsed().as_micros() as f64;
+    let used = process::cpu(server.pid())? - before.0;
+    // Servers are children of this process, so its own time is all of theirs too.
+    let ours = process::cpu(own)? - before.1;
+    let others = (process::busy()? - before.2 - ours).max(0.0) / (wall * process::processors());
     // The step that each client does before the clock starts costs the server too.
     let warm = if matches!(scenario.until(seconds), Until::Time(_)) { scenario.clients as u64 } else { 0 };
     let peak = process::memory(server.pid())?.peak;
-    Ok(Measured { cpu: used / (round.steps + warm) as f64, round, peak })
+    Ok(Measured { cpu: used / (round.steps + warm) as f64, round, peak, others })
 }
 
 fn median(mut rounds: Vec<Measured>) -> Figure {
+    let in_time = rounds.iter().map(|measured| measured.round.rate()).collect();
+    let others = rounds.iter().map(|measured| measured.others).sum::<f64>() / rounds.len().max(1) as f64;
     rounds.sort_by(|one, other| one.round.rate().total_cmp(&other.round.rate()));
     let peak = rounds.iter().map(|measured| measured.peak).max().unwrap_or(0);
     let rate = |measured: Option<&Measured>| measured.map_or(0.0, |measured| measured.round.rate());
@@ -107,6 +132,8 @@ fn median(mut rounds: Vec<Measured>) -> Figure {
         p99: middle.round.latencies.quantile(0.99),
         cpu: middle.cpu,
         peak,
+        rounds: in_time,
+        others,
     }
 }
 
@@ -118,9 +145,9 @@ fn without_network(scenario: &Scenario, scratch: &Path) -> Result<Measured> {
     let template = Template::new(content::LARGE);
     let own = std::process::id();
     let before = process::cpu(own)?;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let one = |name: String| -> Result<f64> {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let path = scratch.join(&name);
         let mut file = std::fs::File::create_new(&path)?;
         let mut hash = Sha256::new();
@@ -150,10 +177,10 @@ fn without_network(scenario: &Scenario, scratch: &Path) -> Result<Measured> {
     })?;
     let mut round = Round { seconds: begun.elapsed().as_secs_f64(), ..Round::default() };
     for time in times.iter().flatten() {
-        round.latencies.add(std::time::Duration::from_secs_f64(*time));
+        round.latencies.add(Duration::from_secs_f64(*time));
     }
     round.steps = round.latencies.total();
     round.bytes = round.steps * content::LARGE;
     let cpu = (process::cpu(own)? - before) / round.steps as f64;
-    Ok(Measured { round, cpu, peak: 0 })
+    Ok(Measured { round, cpu, peak: 0, others: 0.0 })
 }

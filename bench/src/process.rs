@@ -39,6 +39,22 @@ pub(crate) fn cpu(pid: u32) -> Result<f64> {
     Ok(ticks as f64 * TICK)
 }
 
+/// CPU time that the machine has spent on anything so far, in microseconds.
+pub(crate) fn busy() -> Result<f64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().context("/proc/stat is empty")?;
+    let fields: Vec<u64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq; the rest is counted in those or is not ours.
+    let waiting: u64 = fields.iter().skip(3).take(2).sum();
+    let all: u64 = fields.iter().take(7).sum();
+    Ok((all - waiting) as f64 * TICK)
+}
+
+/// How many processors there are.
+pub(crate) fn processors() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64)
+}
+
 /// Memory of a family now and at its highest, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {

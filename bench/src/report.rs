@@ -56,6 +56,16 @@ impl Report {
         for version in &self.versions {
             let _ = writeln!(text, "* {version}");
         }
+        let rounds: Vec<f64> = self
+            .figures
+            .values()
+            .flat_map(|found| found.values().flatten())
+            .map(|figure| figure.others)
+            .collect();
+        if !rounds.is_empty() {
+            let share = rounds.iter().sum::<f64>() / rounds.len() as f64 * 100.0;
+            let _ = writeln!(text, "* Meanwhile other processes used {share:.0} % of the processors.");
+        }
         for note in &self.notes {
             let _ = writeln!(text, "* {note}");
         }
@@ -83,7 +93,7 @@ impl Report {
                     Err(error) => writeln!(text, "| {scenario_name} | {server} | failed: {error} |"),
                     Ok(figure) => {
                         let of = |other: Kind| match found.get(&other) {
-                            Some(Ok(other)) if other.rate > 0.0 => format!("{:.2}", figure.rate / other.rate),
+                            Some(Ok(other)) => format!("{:.2}", figure.ratio(other)),
                             _ => String::new(),
                         };
                         writeln!(

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::RunArgs;
 use crate::growth;
 use crate::instructions;
+use crate::interrupt;
 use crate::measure::{self, Figures};
 use crate::process;
 use crate::report::{self, Report};
@@ -75,6 +76,7 @@ fn places(args: &RunArgs) -> Result<(Programs, TempDir)> {
         .prefix("gantry-bench-")
         .tempdir_in(args.scratch.as_ref().unwrap_or(&beside))
         .context("making a directory for the servers' data")?;
+    interrupt::cleans(scratch.path())?;
     // A server is told where its files are, and may be somewhere else itself.
     let tools = std::path::absolute(&args.tools)?;
     let gantry = std::path::absolute(args.gantry.clone().unwrap_or_else(|| beside.join("gantry")))?;
@@ -119,8 +121,7 @@ impl Bench<'_> {
             }
             rustix::fs::sync();
             self.each(&reads, &servers, &mut report.figures);
-            drop(servers);
-            fs::remove_dir_all(self.scratch.join("read"))?;
+            // The files stay until the end: removing so many keeps some disks busy for longer than a scenario takes.
         }
         // A store of its own for each kind of push, because 256 MiB blobs fill a disk.
         for actions in [Action::BlobPushSmall, Action::ImagePush, Action::BlobPushLarge] {

@@ -164,38 +164,24 @@ fn parallel(
 }
 
 /// Writes Distribution's own layout: filling it through its API takes minutes of syncs, and how it was filled does not
-/// show in how it reads.
+/// show in how it reads. Written is what its lists look at and no more, since each of these many small files has to be
+/// removed again.
 fn lay_down(data: &Path, facts: &Facts) -> Result<()> {
     let repositories = data.join("docker/registry/v2/repositories");
-    let link = |path: std::path::PathBuf, digest: &str| -> Result<()> {
-        fs::create_dir_all(&path)?;
-        fs::write(path.join("link"), digest)?;
+    let tagged = |name: &str, tag: &str| -> Result<()> {
+        let current = repositories.join(name).join("_manifests/tags").join(tag).join("current");
+        fs::create_dir_all(&current)?;
+        fs::write(current.join("link"), &facts.manifest_digest)?;
         Ok(())
     };
-    let tagged = |name: &str, tag: &str| {
-        let tags = repositories.join(name).join("_manifests/tags").join(tag);
-        link(tags.join("current"), &facts.manifest_digest)?;
-        link(tags.join("index/sha256").join(hex_of(&facts.manifest_digest)), &facts.manifest_digest)
-    };
-    let revision = |name: &str| {
-        let revisions = repositories.join(name).join("_manifests/revisions/sha256");
-        link(revisions.join(hex_of(&facts.manifest_digest)), &facts.manifest_digest)?;
-        facts.blobs.iter().try_for_each(|(digest, _)| {
-            link(repositories.join(name).join("_layers/sha256").join(hex_of(digest)), digest)
-        })
-    };
-    revision(TAGS)?;
+    fs::create_dir_all(repositories.join(TAGS).join("_layers"))?;
     (0..MANY).try_for_each(|number| tagged(TAGS, &tag(number)))?;
     for number in 0..MANY {
         let name = repository(number);
-        revision(&name)?;
+        fs::create_dir_all(repositories.join(&name).join("_layers"))?;
         tagged(&name, "latest")?;
     }
     Ok(())
-}
-
-fn hex_of(digest: &str) -> &str {
-    digest.strip_prefix("sha256:").unwrap_or(digest)
 }
 
 /// Writes the same answers as files for the servers that are no registries.

@@ -80,15 +80,13 @@ const fn target(
 
 impl Target {
     fn found(&self, figures: &Figures) -> Vec<f64> {
-        let rate = |scenario: &str, kind: Kind| {
-            figures.get(scenario)?.get(&kind)?.as_ref().ok().map(|figure| figure.rate)
-        };
+        let figure = |scenario: &str, kind: Kind| figures.get(scenario)?.get(&kind)?.as_ref().ok();
         let ratio = |scenario: &&str| {
             let other = match self.against {
-                Server(kind) => rate(scenario, kind),
-                Scenario(other) => rate(other, Kind::Gantry),
+                Server(kind) => figure(scenario, kind),
+                Scenario(other) => figure(other, Kind::Gantry),
             };
-            Some(rate(scenario, Kind::Gantry)? / other?)
+            Some(figure(scenario, Kind::Gantry)?.ratio(other?))
         };
         self.scenarios.iter().filter_map(ratio).collect()
     }
