@@ -46,7 +46,7 @@ pub(crate) fn table(programs: &Programs, scratch: &Path) -> Result<String> {
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let facts = Facts::new();
     let gantry = programs.version(Kind::Gantry).unwrap_or_default();
-    let mut text = format!("{gantry}, {version}.\n\n| request | instructions |\n|---|--:|\n");
+    let mut text = format!("Gantry {gantry}, {version}.\n\n| request | instructions |\n|---|--:|\n");
     for (number, (path, what)) in PATHS.iter().enumerate() {
         let mut counted = [0; 2];
         for (times, counted) in [TIMES, 2 * TIMES].into_iter().zip(&mut counted) {

@@ -99,9 +99,10 @@ impl Programs {
         };
         let output = Command::new(self.of(kind).ok()?).arg(flag).output().ok()?;
         let text = [output.stdout, output.stderr].concat();
-        let line = String::from_utf8_lossy(&text).lines().next()?.trim().to_owned();
-        // Distribution begins with the path by which it was called.
-        Some(line.rsplit_once('/').map_or(line.as_str(), |(_, name)| name).to_owned())
+        let text = String::from_utf8_lossy(&text);
+        // The last word of the first line, in `gantry 0.1.0`, `nginx version: nginx/1.22.1` and Distribution's.
+        let last = text.lines().next()?.split_whitespace().last()?;
+        Some(last.rsplit('/').next().unwrap_or(last).to_owned())
     }
 }
 
