@@ -69,6 +69,15 @@ fuzz-keep:  ## keep what the last `make fuzz` found, as few and small files as h
 	    -set_cover_merge=1 -use_counters=0 -max_len=400 || exit 1; \
 	done
 
+.PHONY: bench
+bench: build  ## measure beside Distribution and nginx and write docs/performance.md; takes up to 25 minutes
+	bench/tools.sh
+	$(CARGO) run --release -p gantry-bench -- --write docs/performance.md $(BENCH)
+
+.PHONY: bench-instructions
+bench-instructions:  ## count the instructions of the hot paths with valgrind, into docs/performance.md
+	CARGO="$(CARGO)" bench/instructions.sh
+
 .PHONY: lint
 lint:  ## formatting and clippy, without warnings
 	$(CARGO) fmt --check
