@@ -1,6 +1,7 @@
 //! Bodies: of answers, whose length is always known, and of requests, which may stop coming.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,12 @@ pub(crate) trait Outlet: Send + Sync {
 
     /// Waits until so much of what was handed over is gone that there may be more.
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether bytes of files may be left to the kernel to send.
+    fn sends_files(&self) -> bool;
+
+    /// What stands for `length` bytes (at most [`FILE_PIECE`]) of a file on their way out. Only where [`Outlet::sends_files`].
+    fn send_file(self: Arc<Self>, file: Arc<File>, offset: u64, length: usize) -> Bytes;
 
     /// Bytes on their way out, `last` when there are no more of them. What this returns is dropped when they are gone.
     fn hand_over(self: Arc<Self>, bytes: Bytes, last: bool) -> Bytes;
@@ -67,25 +74,46 @@ struct Reading {
     /// Not yet read.
     range: Range<u64>,
     stream: Option<BlobStream>,
+    /// Where the stream ends.
+    until: u64,
 }
+
+/// Bytes of a file that are left to the kernel at once.
+pub(crate) const FILE_PIECE: usize = 512 << 10;
+
+/// Bytes of a file that are read when the kernel does not have them in memory, before it is asked again.
+const COLD_SPAN: usize = 1 << 20;
 
 /// Pieces of this size and more are left to the store, which knows how to read fast.
 const LARGE: usize = 64 << 10;
 
 impl Reading {
     fn new(blob: BlobBytes, range: Range<u64>) -> Self {
-        Self { blob, range, stream: None }
+        Self { blob, range, stream: None, until: 0 }
     }
 
-    /// The next piece: of at most `limit` bytes if that is less than [`LARGE`].
-    fn poll(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Result<Bytes, StorageError>>> {
+    /// The next piece, sent by the kernel: when it is in memory, and large enough for that to be cheaper than reading.
+    fn send(&mut self, outlet: &Arc<dyn Outlet>) -> Option<Bytes> {
+        let Range { start, end } = self.range;
+        let BlobBytes::Stored(handle) = &self.blob else { return None };
+        if self.stream.is_some() || end.saturating_sub(start) < LARGE as u64 {
+            return None;
+        }
+        let length = usize::try_from(end - start).unwrap_or(FILE_PIECE).min(FILE_PIECE);
+        let file = handle.cached_file(start..start + length as u64)?;
+        self.range.start += length as u64;
+        Some(Arc::clone(outlet).send_file(file, start, length))
+    }
+
+    /// The next piece, of a stream that ends after `span` bytes.
+    fn poll(&mut self, cx: &mut Context<'_>, span: usize) -> Poll<Option<Result<Bytes, StorageError>>> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None if self.range.is_empty() => return Poll::Ready(None),
             None => {
                 let Range { start, end } = self.range;
-                let end = if limit < LARGE { end.min(start + limit as u64) } else { end };
-                self.stream.insert(self.blob.read(start..end))
+                self.until = end.min(start.saturating_add(span as u64));
+                self.stream.insert(self.blob.read(start..self.until))
             }
         };
         let item = ready!(stream.as_mut().poll_next(cx));
@@ -94,7 +122,7 @@ impl Reading {
             // Less than there should be: what is missing is told by `Body::left`.
             Some(Err(_)) | None => self.range.start = self.range.end,
         }
-        if limit < LARGE {
+        if self.range.start >= self.until {
             self.stream = None;
         }
         Poll::Ready(item)
@@ -147,18 +175,30 @@ impl Body {
         self
     }
 
+    /// Counts bytes that go out now.
+    fn goes(&mut self, bytes: Bytes) -> Bytes {
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        if let Some(watch) = &self.watch {
+            watch.sent.inc_by(bytes.len() as u64);
+        }
+        if self.left == 0 {
+            self.watch = None;
+        }
+        bytes
+    }
+
     /// The next piece as it comes from the source.
     fn poll_source(
         &mut self,
         cx: &mut Context<'_>,
-        limit: usize,
+        span: usize,
     ) -> Poll<Option<Result<Bytes, StorageError>>> {
         match &mut self.source {
             Source::Empty => Poll::Ready(None),
-            Source::Blob(reading) => reading.poll(cx, limit),
+            Source::Blob(reading) => reading.poll(cx, span),
             Source::Parts { blob, parts, open } => loop {
                 if let Some(reading) = open {
-                    match ready!(reading.poll(cx, limit)) {
+                    match ready!(reading.poll(cx, span)) {
                         Some(item) => return Poll::Ready(Some(item)),
                         None => *open = None,
                     }
@@ -182,15 +222,26 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
         let this = &mut *self;
-        let limit = match &this.watch {
+        let (limit, span) = match &this.watch {
             Some(watch) => {
                 ready!(watch.outlet.poll_room(cx));
-                watch.outlet.piece()
+                if let (true, true, Source::Blob(reading)) =
+                    (this.rest.is_empty(), watch.outlet.sends_files(), &mut this.source)
+                    && let Some(bytes) = reading.send(&watch.outlet)
+                {
+                    return Poll::Ready(Some(Ok(Frame::data(this.goes(bytes)))));
+                }
+                match watch.outlet.piece() {
+                    // A stream keeps pieces of its own size in memory: too large for such a limit.
+                    limit if limit < LARGE => (limit, limit),
+                    limit if watch.outlet.sends_files() => (limit, COLD_SPAN),
+                    limit => (limit, usize::MAX),
+                }
             }
-            None => usize::MAX,
+            None => (usize::MAX, usize::MAX),
         };
         if this.rest.is_empty() {
-            match ready!(this.poll_source(cx, limit)) {
+            match ready!(this.poll_source(cx, span)) {
                 Some(Ok(bytes)) => this.rest = bytes,
                 // The connection is cut: the client must not take this for the end of the blob.
                 Some(Err(error)) => {
@@ -201,15 +252,11 @@ impl HttpBody for Body {
             }
         }
         let mut bytes = this.rest.split_to(this.rest.len().min(limit));
-        this.left = this.left.saturating_sub(bytes.len() as u64);
         if let Some(watch) = &this.watch {
-            watch.sent.inc_by(bytes.len() as u64);
-            bytes = Arc::clone(&watch.outlet).hand_over(bytes, this.left == 0);
+            let last = this.left == bytes.len() as u64;
+            bytes = Arc::clone(&watch.outlet).hand_over(bytes, last);
         }
-        if this.left == 0 {
-            this.watch = None;
-        }
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        Poll::Ready(Some(Ok(Frame::data(this.goes(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {

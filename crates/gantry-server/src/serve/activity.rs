@@ -5,6 +5,7 @@
 //! answers wait in h2 for as long as their streams are not read. So each piece of an answer is followed until hyper lets go of
 //! it: in HTTP/2 to see that the other end reads, in HTTP/1.1 to hold little for one that does not.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use super::file::Files;
 use crate::http::Outlet;
 
 /// One connection's activity, shared by those who watch it.
@@ -34,6 +36,8 @@ pub(super) struct Activity {
     unsent: AtomicUsize,
     waiting: AtomicWaker,
     ambiguous: AtomicBool,
+    /// Files on their way, where the kernel can send them to this connection.
+    files: Option<Arc<Files>>,
 }
 
 /// In HTTP/1.1 there is room for another piece of an answer while less than this waits to be written.
@@ -47,7 +51,8 @@ const LARGE_PIECE: usize = 64 << 10;
 const SMALL_PIECE: usize = 16 << 10;
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    /// `sends_files`: as HTTP/1.1 the connection can leave files to the kernel.
+    pub(super) fn new(sends_files: bool) -> Arc<Self> {
         Arc::new(Self {
             born: Instant::now(),
             begun: AtomicUsize::new(0),
@@ -60,6 +65,7 @@ impl Activity {
             unsent: AtomicUsize::new(0),
             waiting: AtomicWaker::new(),
             ambiguous: AtomicBool::new(false),
+            files: sends_files.then(Arc::default),
         })
     }
 
@@ -68,6 +74,11 @@ impl Activity {
         this.begun.fetch_add(1, Ordering::AcqRel);
         this.under_way.fetch_add(1, Ordering::AcqRel);
         Arc::new(Busy { activity: Arc::clone(this), sending: AtomicBool::new(false) })
+    }
+
+    /// Files on their way, if this connection can send them.
+    pub(super) fn files(&self) -> Option<&Files> {
+        self.files.as_deref()
     }
 
     /// Notes that the connection speaks HTTP/2.
@@ -142,6 +153,17 @@ impl Outlet for Busy {
             }
         }
         Poll::Ready(())
+    }
+
+    fn sends_files(&self) -> bool {
+        self.activity.files.is_some() && !self.activity.http2.load(Ordering::Acquire)
+    }
+
+    fn send_file(self: Arc<Self>, file: Arc<File>, offset: u64, length: usize) -> Bytes {
+        match &self.activity.files {
+            Some(files) => Arc::clone(files).queue(file, offset, length, Arc::clone(&self)),
+            None => Bytes::new(),
+        }
     }
 
     fn hand_over(self: Arc<Self>, bytes: Bytes, last: bool) -> Bytes {

@@ -7,13 +7,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::activity::Activity;
+use super::file::SendFile;
 use super::io::Watched;
 use super::tls::Tls;
 use super::{handler, proxy};
@@ -123,6 +124,8 @@ fn builder() -> Builder<TokioExecutor> {
         .header_read_timeout(None)
         // Never `pipeline_flush`: it lifts hyper's bound on what waits to be written, and a slow reader of a large
         // blob would have all of it in memory.
+        // Pieces are written as they are: what stands for a file must not be copied (see `file`).
+        .writev(true)
         .max_buf_size(READ_MAX);
     builder
         .http2()
@@ -171,13 +174,12 @@ impl Server {
         }
     }
 
-    async fn speak(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
-    ) -> Result<(), Failure> {
+    async fn speak<S>(&self, stream: S, peer: Peer) -> Result<(), Failure>
+    where
+        S: AsyncRead + SendFile + Unpin + Send + 'static,
+    {
         let limits = &self.app.config.settings.limits;
-        let activity = Activity::new();
+        let activity = Activity::new(S::SENDS_FILES);
         let app = Arc::clone(&self.app);
         let busy = Arc::clone(&activity);
         let service = service_fn(move |request| {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::activity::Activity;
+use super::file::SendFile;
 use super::sniff::Sniffer;
 
 /// Fails reads when a request's head takes too long, and writes that make no progress.
@@ -64,13 +65,10 @@ struct Head {
     sniffer: Sniffer,
 }
 
-/// The most bytes of an HTTP/1.1 body that are taken at once. hyper doubles its buffer after a read that fills it, and keeps the
-/// buffer for as long as the connection is open: what never fills 16 KiB leaves it at that ...
-const READ_AT_ONCE: usize = (16 << 10) - 1;
-/// ... but many small pieces cost time, so a body of more than this many bytes ...
-const LONG_BODY: usize = 1 << 20;
-/// ... is read in larger ones. They do not fill hyper's 64 KiB either, and pages without bytes cost nothing.
-const READ_AT_ONCE_OF_LONG: usize = 48 << 10;
+/// The most bytes of an HTTP/1.1 body that are taken at once, after so many have come. hyper doubles its buffer after a read that
+/// fills it, and keeps the buffer for as long as the connection is open: what never fills 8 KiB leaves it at that. Many small
+/// pieces cost time, so the longer a body is, the larger they get; pages without bytes cost nothing.
+const AT_ONCE: [(usize, usize); 3] = [(0, (8 << 10) - 1), (128 << 10, (16 << 10) - 1), (1 << 20, 48 << 10)];
 
 /// How much of a request's body has come.
 #[derive(Default)]
@@ -138,7 +136,8 @@ impl<S> Watched<S> {
         if self.coming.begun != begun {
             self.coming = Coming { begun, bytes: 0 };
         }
-        if self.coming.bytes < LONG_BODY { READ_AT_ONCE } else { READ_AT_ONCE_OF_LONG }
+        let come = self.coming.bytes;
+        AT_ONCE.iter().rev().find(|(after, _)| come >= *after).map_or(usize::MAX, |(_, at_once)| *at_once)
     }
 
     /// Whether a head that has begun is late.
@@ -213,11 +212,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.note_written(&poll);
-        self.watch_write(cx, poll)
+impl<S: SendFile + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -225,7 +222,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        let this = &mut *self;
+        let inner = Pin::new(&mut this.inner);
+        let poll = match this.activity.files() {
+            Some(files) => files.poll_write(inner, cx, bytes),
+            None => inner.poll_write_vectored(cx, bytes),
+        };
         self.note_written(&poll);
         self.watch_write(cx, poll)
     }

@@ -4,6 +4,7 @@ mod activity;
 mod background;
 mod connection;
 pub mod control;
+mod file;
 mod greeting;
 mod handler;
 mod io;

@@ -10,6 +10,7 @@ pub mod local;
 pub mod suite;
 pub mod verify;
 
+use std::fs::File;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -106,6 +107,13 @@ pub trait BlobHandle: Send + Sync {
 
     /// Which bytes these are, among all that are ever stored under the same digest.
     fn identity(&self) -> Identity;
+
+    /// The file whose bytes are the blob's, one by one, if `range` is in the kernel's memory as far as that can be told cheaply: for
+    /// somebody who can have the kernel send it and must not wait for the disk.
+    fn cached_file(&self, range: Range<u64>) -> Option<Arc<File>> {
+        let _ = range;
+        None
+    }
 
     /// The bytes of `range` (cut to the blob's size): exactly those, or an error item; never fewer with a clean end.
     fn read(&self, range: Range<u64>) -> BlobStream;

@@ -80,8 +80,8 @@ pub trait MetaStore: VerifyRows + Send + Sync + 'static {
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
 
     /// Notes where an upload session stands, without waiting for a disk: when it returns the row survives `kill -9`, and readers of
-    /// this process see it. The newest row of each session is written together with other commits, at the latest after 50
-    /// milliseconds. A power cut before that costs the client a part of its upload, never the truth: the session then stands
+    /// this process see it. The newest row of each session is written together with other commits, at the latest after two
+    /// seconds. A power cut before that costs the client a part of its upload, never the truth: the session then stands
     /// where it stood before.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl LocalBlobs {
         {
             publish::make_durable_directory(root, &root.join(key.to_string()))?;
         }
-        Ok(LocalBlobs(Arc::new(Inner {
+        let inner = Inner {
             root: root.to_owned(),
             root_directory: File::open(root)?,
             health,
@@ -74,7 +74,9 @@ impl LocalBlobs {
             buffers: Arc::new(Buffers::default()),
             durable: DurableDirectories::default(),
             break_next_sync: AtomicBool::new(false),
-        })))
+        };
+        publish::make_shards(&inner, Algorithm::Sha256);
+        Ok(LocalBlobs(Arc::new(inner)))
     }
 
     /// For tests: the next fsync fails as if the disk had failed.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-use gantry_oci::{Digest, UploadId};
+use gantry_oci::{Algorithm, Digest, UploadId};
 
 use super::Inner;
 use crate::blobs::key::Key;
@@ -129,6 +129,18 @@ fn sync(
     tracing::error!(%error, "the blob store is read-only from now on: the disk failed to keep {what}");
     inner.health.set_read_only(reason.clone());
     Err(StorageError::ReadOnly { reason })
+}
+
+/// Makes all directories of the first level and syncs them once, so that no push has to. Where that fails (on a full disk) pushes
+/// find out themselves. For the start.
+pub(super) fn make_shards(inner: &Inner, algorithm: Algorithm) {
+    let above = inner.path(Key::Algorithm(algorithm));
+    let shards: Vec<_> = (0..=u8::MAX).map(|shard| above.join(format!("{shard:02x}"))).collect();
+    let made = shards.iter().try_for_each(|shard| make_directory(shard));
+    match made.and_then(|()| File::open(&above)?.sync_all()) {
+        Ok(()) => inner.durable.0.lock().unwrap_or_else(PoisonError::into_inner).extend(shards),
+        Err(error) => tracing::debug!(%error, "not all directories of blobs could be made at the start"),
+    }
 }
 
 /// Makes `path`, which lies below `root`, and every directory between, each durably. For the start.

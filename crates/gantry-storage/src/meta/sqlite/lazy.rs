@@ -21,8 +21,12 @@ use crate::meta::UploadRow;
 /// A row younger than this does not ride along: it will likely be replaced or taken away.
 const RIDE_AFTER: Duration = Duration::from_millis(10);
 
-/// The longest that a row waits.
-const LATEST: Duration = Duration::from_millis(50);
+/// The longest that a row waits. It survives `kill -9` meanwhile; only a power cut takes it. So this is longer than most uploads
+/// last, and a push of one large blob costs one commit.
+const LATEST: Duration = Duration::from_secs(2);
+
+/// Rows that may wait so long. More are written at once: they take memory, and room in the log.
+const MANY: usize = 256;
 
 /// After a failed write.
 const RETRY: Duration = Duration::from_secs(1);
@@ -97,7 +101,7 @@ impl LazyUploads {
         let now = Instant::now();
         // A session that is used all the time must not put off its row for ever.
         let since = rows.waiting.get(&row.id).map_or(now, |waiting| waiting.since);
-        let wake = rows.oldest.is_none();
+        let wake = rows.oldest.is_none() || rows.waiting.len() == MANY;
         rows.oldest.get_or_insert(since);
         let logged = rows.log.as_mut().map_or(Ok(()), |log| log.saved(&row));
         rows.waiting.insert(row.id, Waiting { row, since });
@@ -113,7 +117,7 @@ impl LazyUploads {
     /// When the writer must act at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let rows = self.lock();
-        let due = rows.oldest? + LATEST;
+        let due = if rows.waiting.len() > MANY { rows.oldest? } else { rows.oldest? + LATEST };
         Some(rows.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
