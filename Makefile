@@ -36,6 +36,7 @@ e2e-all: build  ## the same with helm and cosign, which take minutes to install
 CYCLES ?= 1000
 CUTS ?= 500
 SEED ?= 1
+SWEEPING := --set sweep.interval=50ms --set sweep.grace=1s --set sweep.upload_expiry=1s
 TORTURED := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .PHONY: torture
@@ -43,9 +44,10 @@ torture:  ## kills and power cuts until something acknowledged is lost: CYCLES=1
 	$(CARGO) build -p gantry --features failpoints
 	$(CARGO) build -p gantry-torture
 	$(TORTURED)/gantry-torture $(TORTURED)/gantry --self-test
-	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode points --seed $(SEED)
+	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode points --seed $(SEED) $(SWEEPING)
 	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode faults --seed $(SEED)
 	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode kill --cycles $(CYCLES) --seed $(SEED)
+	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode kill --cycles $(CYCLES) --seed $(SEED) $(SWEEPING)
 	$(TORTURED)/gantry-torture $(TORTURED)/gantry --mode power --cycles $(CUTS) --seed $(SEED)
 
 SECONDS ?= 60

@@ -285,7 +285,8 @@ impl<'a> Checker<'a> {
                 }
                 Stage::Cancelling | Stage::Ended => false,
             };
-            if lost && self.cut != Cut::Power {
+            // Where sweeps are quick, sessions expire as quickly.
+            if lost && self.cut != Cut::Power && !self.journal.swept {
                 let what = format!(
                     "the session {location} is gone ({:?}, {} bytes confirmed)",
                     session.stage, session.acked
