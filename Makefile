@@ -18,6 +18,7 @@ build:  ## build the release binary
 
 .PHONY: test
 test:  ## everything: unit and integration tests, then real clients against the release binary
+	scripts/tools.sh
 	$(CARGO) test --workspace
 	$(CARGO) test --manifest-path fuzz/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)
 	$(MAKE) --no-print-directory e2e

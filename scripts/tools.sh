@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the clients that e2e/ drives, where it may, and says what it did.
+# Installs the clients that e2e/ drives and what the tests break things with, where it may, and says what it did.
 #
 #     scripts/tools.sh          what `make test` uses: packages, crane, regctl, the Python package oras
 #     scripts/tools.sh --all    helm and cosign too (Go programs that take minutes to build)
@@ -21,6 +21,7 @@ skipped() { printf 'skipped: %s: %s\n' "$1" "$2"; }
 programs=(
     dockerd=docker.io docker=docker-cli podman=podman buildah=buildah skopeo=skopeo
     ctr=containerd runc=runc ip=iproute2 curl=curl openssl=openssl busybox=busybox-static
+    faketime=faketime strace=strace mkfs.ext4=e2fsprogs      # for the integration tests
 )
 
 packages() {

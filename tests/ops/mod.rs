@@ -1,6 +1,7 @@
 //! What an operator relies on: configuration, access, transport, signals, crashes, memory, a full disk.
 
 mod access;
+mod clock;
 mod commands;
 mod crash;
 mod disk;
