@@ -3,6 +3,7 @@
 use super::{file_of, lapse, promising, sweep, sweep_in};
 use crate::harness::server::run;
 use crate::harness::{Blob, Gantry, image};
+use crate::ops::eventually;
 
 #[tokio::test]
 async fn a_dry_run_tells_and_changes_nothing() {
@@ -55,11 +56,15 @@ async fn the_server_sweeps_by_itself_and_counts() {
     repo.push("1", &built).await;
     let blob = Blob::new(40_000);
     repo.push_blob(&blob).await;
-    crate::ops::eventually("the blob goes", async || (!file_of(&app, &blob.digest).exists()).then_some(()))
-        .await;
+    eventually("the blob goes", async || (!file_of(&app, &blob.digest).exists()).then_some(())).await;
     repo.lacks_blob(&blob.digest).await;
-    let metrics = app.operator().get("/metrics").await.status(200);
-    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    // Counted when the sweep has ended.
+    let metrics = eventually("the sweep is counted", async || {
+        let metrics = app.operator().get("/metrics").await.status(200);
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        metrics.contains("gantry_sweep_removed_total{kind=\"file\"} 1").then_some(metrics)
+    })
+    .await;
     for line in [
         "gantry_sweep_removed_total{kind=\"blob\"} 1",
         "gantry_sweep_removed_total{kind=\"file\"} 1",
