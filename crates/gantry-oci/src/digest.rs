@@ -82,7 +82,33 @@ enum Value {
 /// Longest text that is looked at, in bytes.
 const TEXT_MAX: usize = 32 + 1 + 256;
 
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < hex.len() {
+        hex[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    hex
+};
+
+/// What each digit stands for; the others have bits above the four of a digit.
+const DIGIT: [u8; 256] = {
+    let mut digit = [0xff; 256];
+    let mut byte = 0;
+    while byte < HEX.len() {
+        digit[HEX[byte][1] as usize] = byte as u8 & 15;
+        byte += 1;
+    }
+    digit
+};
+
 impl Digest {
+    /// The longest text of a digest, in bytes.
+    pub const WRITTEN_MAX: usize = 7 + 128;
+
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
@@ -93,7 +119,22 @@ impl Digest {
 
     /// The part behind the colon.
     pub fn hex(&self) -> String {
-        hex::encode(self.bytes())
+        let name = self.algorithm().as_str();
+        self.write_into(&mut [0; Self::WRITTEN_MAX])[name.len() + 1..].to_owned()
+    }
+
+    /// Writes it as text into room on the stack: many answers carry a digest, and some two.
+    pub fn write_into<'a>(&self, room: &'a mut [u8; Self::WRITTEN_MAX]) -> &'a str {
+        let name = self.algorithm().as_str().as_bytes();
+        let (before, hex) = room.split_at_mut(name.len() + 1);
+        before[..name.len()].copy_from_slice(name);
+        before[name.len()] = b':';
+        for (pair, byte) in hex.as_chunks_mut().0.iter_mut().zip(self.bytes()) {
+            *pair = HEX[usize::from(*byte)];
+        }
+        let length = before.len() + self.algorithm().hex_len();
+        // All of it is ASCII.
+        std::str::from_utf8(&room[..length]).unwrap_or_default()
     }
 
     /// The digest of `content`.
@@ -126,13 +167,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut hex = [0; 128];
-        let length = self.algorithm().hex_len();
-        let Some(hex) = hex.get_mut(..length) else { return Err(fmt::Error) };
-        hex::encode_to_slice(self.bytes(), hex).map_err(|_| fmt::Error)?;
-        f.write_str(self.algorithm().as_str())?;
-        f.write_str(":")?;
-        f.write_str(std::str::from_utf8(hex).map_err(|_| fmt::Error)?)
+        f.write_str(self.write_into(&mut [0; Self::WRITTEN_MAX]))
     }
 }
 
@@ -150,26 +185,13 @@ impl FromStr for Digest {
             return Err(DigestError::Malformed);
         }
         let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::Malformed)?;
-        let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        match algorithm.parse() {
-            Err(DigestError::Unsupported) if is_encoded(encoded) => Err(DigestError::Unsupported),
-            Ok(algorithm) if encoded.bytes().all(lower) => {
-                let malformed = |_| DigestError::Malformed;
-                match algorithm {
-                    Algorithm::Sha256 => {
-                        let mut bytes = [0; 32];
-                        hex::decode_to_slice(encoded, &mut bytes).map_err(malformed)?;
-                        Ok(Self(Value::Sha256(bytes)))
-                    }
-                    Algorithm::Sha512 => {
-                        let mut bytes = [0; 64];
-                        hex::decode_to_slice(encoded, &mut bytes).map_err(malformed)?;
-                        Ok(Self(Value::Sha512(bytes)))
-                    }
-                }
-            }
-            _ => Err(DigestError::Malformed),
-        }
+        let value = match algorithm.parse() {
+            Ok(Algorithm::Sha256) => read_hex(encoded).map(Value::Sha256),
+            Ok(Algorithm::Sha512) => read_hex(encoded).map(Value::Sha512),
+            Err(DigestError::Unsupported) if is_encoded(encoded) => return Err(DigestError::Unsupported),
+            Err(_) => None,
+        };
+        value.map(Self).ok_or(DigestError::Malformed)
     }
 }
 
@@ -183,6 +205,22 @@ impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         std::borrow::Cow::<str>::deserialize(from)?.parse().map_err(de::Error::custom)
     }
+}
+
+/// The bytes that lower-case digits stand for, when they are exactly as many.
+fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, []) = text.as_bytes().as_chunks() else { return None };
+    if pairs.len() != N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    let mut bad = 0;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let (high, low) = (DIGIT[usize::from(*high)], DIGIT[usize::from(*low)]);
+        bad |= high | low;
+        *byte = (high << 4) | (low & 15);
+    }
+    (bad < 16).then_some(bytes)
 }
 
 /// `component (sep component)*`

@@ -102,7 +102,7 @@ impl App {
     }
 
     /// A new request id.
-    pub(crate) fn next_request_id(&self) -> String {
+    pub(crate) fn next_request_id(&self) -> u64 {
         self.request_ids.next()
     }
 
@@ -201,20 +201,17 @@ pub(crate) struct Ready {
     pub(crate) damaged: Damaged,
 }
 
-/// Request ids: what this process drew at start, and a number.
-struct RequestIds {
-    process: u32,
-    last: AtomicU64,
-}
+/// Request ids: what this process drew at start, in the upper half, and a number.
+struct RequestIds(AtomicU64);
 
 impl RequestIds {
     fn new() -> Self {
-        let [a, b, c, d, ..] = *uuid::Uuid::new_v4().as_bytes();
-        Self { process: u32::from_be_bytes([a, b, c, d]), last: AtomicU64::new(0) }
+        let (drawn, _) = uuid::Uuid::new_v4().as_u64_pair();
+        Self(AtomicU64::new(drawn & !u64::from(u32::MAX)))
     }
 
-    fn next(&self) -> String {
-        format!("{:08x}{:08x}", self.process, self.last.fetch_add(1, Ordering::Relaxed))
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
     }
 }
 

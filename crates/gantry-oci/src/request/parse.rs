@@ -90,6 +90,10 @@ impl Request {
 
 /// One segment. Segments are cut first and decoded then: an encoded slash does not divide.
 fn decode(segment: &str) -> Result<Cow<'_, str>, RequestError> {
+    // A search for one byte is much faster than a decoder that finds nothing to do.
+    if !segment.contains('%') {
+        return Ok(Cow::Borrowed(segment));
+    }
     percent_decode_str(segment).decode_utf8().map_err(|_| RequestError::BadEncoding)
 }
 

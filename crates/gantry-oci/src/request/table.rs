@@ -177,13 +177,15 @@ impl Row {
     }
 
     pub(super) fn allows(&self, method: &str) -> bool {
-        self.allow.split(", ").any(|allowed| allowed == method)
+        self.allow.split(',').any(|allowed| allowed.trim_start() == method)
     }
 }
 
 /// Whether a segment or a key is this word, however its letters are written.
 pub(super) fn is(written: &str, word: &str) -> bool {
-    written == word || (written.contains('%') && percent_decode_str(written).eq(word.bytes()))
+    // What is encoded is longer than what it stands for.
+    let may_be = || written.len() > word.len() && written.contains('%');
+    written == word || (may_be() && percent_decode_str(written).eq(word.bytes()))
 }
 
 #[cfg(test)]

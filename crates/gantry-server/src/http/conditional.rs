@@ -5,8 +5,12 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// The entity tag of content: its digest, quoted.
 pub(crate) fn etag(digest: &Digest) -> HeaderValue {
+    let mut room = [0; Digest::WRITTEN_MAX];
+    let digest = digest.write_into(&mut room).as_bytes();
+    let mut quoted = [b'"'; Digest::WRITTEN_MAX + 2];
+    quoted[1..=digest.len()].copy_from_slice(digest);
     // A digest is letters, digits and a colon.
-    HeaderValue::try_from(format!("\"{digest}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    HeaderValue::from_bytes(&quoted[..digest.len() + 2]).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
 /// Whether `If-None-Match` says that the client has this content already: quoted, weak, in a list, `*`, or as the bare

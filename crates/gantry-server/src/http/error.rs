@@ -12,6 +12,7 @@ use crate::config::Deletable;
 use crate::policy::Denied;
 use crate::registry::{BodyError, RegistryError};
 
+use super::RequestId;
 use super::reply::{self, Response, value};
 
 /// Any failure of a request.
@@ -79,11 +80,11 @@ impl Answer {
 }
 
 /// Turns a failure into an answer. `location` is the path of the upload session that the request was about.
-pub(crate) fn render(error: &ApiError, request_id: &str, location: Option<&str>) -> Response {
+pub(crate) fn render(error: &ApiError, request_id: &RequestId, location: Option<&str>) -> Response {
     let answer = answer(error, location);
     if answer.status.is_server_error() {
         // Once, here, where it is handled.
-        tracing::error!(request = request_id, status = answer.status.as_u16(), %error, "request {request_id} failed: {error}");
+        tracing::error!(request = request_id.as_str(), status = answer.status.as_u16(), %error, "request {request_id} failed: {error}");
     }
     let document = ErrorDocument { errors: answer.errors };
     let mut response = reply::json(answer.status, "application/json", document.to_json());

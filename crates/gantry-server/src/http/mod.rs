@@ -5,8 +5,10 @@ pub(crate) mod conditional;
 pub(crate) mod error;
 pub(crate) mod peer;
 pub(crate) mod reply;
+mod request_id;
 
 pub(crate) use body::{Body, Outlet, RequestBody};
 pub(crate) use error::ApiError;
 pub(crate) use peer::Peer;
 pub(crate) use reply::Response;
+pub(crate) use request_id::RequestId;

@@ -1,7 +1,7 @@
 //! Building answers. Every answer says how long it is, also when it has no body to show (HEAD) or an empty one.
 
 use gantry_oci::Digest;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::Body;
 
@@ -23,11 +23,15 @@ pub(crate) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-
 /// `X-Request-Id`
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Room for the headers of nearly every answer; a map that grows as they come costs more than all of them.
+const HEADERS: usize = 12;
+
 /// An answer with a body of known length.
 pub(crate) fn reply(status: StatusCode, body: Body) -> Response {
     let length = HeaderValue::from(body.len());
     let mut response = http::Response::new(body);
     *response.status_mut() = status;
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     response.headers_mut().insert(header::CONTENT_LENGTH, length);
     response
 }
@@ -55,5 +59,5 @@ pub(crate) fn value(text: impl AsRef<str>) -> HeaderValue {
 
 /// A digest as a header value.
 pub(crate) fn digest_value(digest: &Digest) -> HeaderValue {
-    value(digest.to_string())
+    value(digest.write_into(&mut [0; Digest::WRITTEN_MAX]))
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use super::activity::Busy;
 use crate::app::{App, Ready};
 use crate::http::reply::{self, Response, json};
-use crate::http::{ApiError, Body, Peer, RequestBody, error};
+use crate::http::{ApiError, Body, Peer, RequestBody, RequestId, error};
 use crate::observe::Outcome;
 use crate::v2;
 
@@ -101,7 +101,7 @@ pub(super) async fn health(app: &App, method: &Method, path: &str) -> Option<Res
 }
 
 /// What every answer carries.
-fn finish(app: &App, mut response: Response, id: &str, head: bool, busy: Arc<Busy>) -> Response {
+fn finish(app: &App, mut response: Response, id: &RequestId, head: bool, busy: Arc<Busy>) -> Response {
     stamp(&mut response, id);
     if head {
         *response.body_mut() = Body::empty();
@@ -114,24 +114,16 @@ fn finish(app: &App, mut response: Response, id: &str, head: bool, busy: Arc<Bus
 }
 
 /// The headers of every answer, of both addresses.
-pub(super) fn stamp(response: &mut Response, id: &str) {
+pub(super) fn stamp(response: &mut Response, id: &RequestId) {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(reply::REQUEST_ID, reply::value(id));
+    headers.insert(reply::REQUEST_ID, id.value());
 }
 
 /// The id that a trusted proxy gave the request, or a new one.
-fn request_id(app: &App, peer: Peer, headers: &HeaderMap) -> String {
-    let given = || headers.get(reply::REQUEST_ID)?.to_str().ok();
-    let fit = |id: &&str| {
-        !id.is_empty()
-            && id.len() <= 128
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    match given().filter(|_| peer.trusted).filter(fit) {
-        Some(id) => id.to_owned(),
-        None => app.next_request_id(),
-    }
+fn request_id(app: &App, peer: Peer, headers: &HeaderMap) -> RequestId {
+    let given = peer.trusted.then(|| headers.get(reply::REQUEST_ID)).flatten();
+    given.and_then(RequestId::given).unwrap_or_else(|| RequestId::new(app.next_request_id()))
 }
 
 /// Methods that exist; whatever else is sent must not become a label.
@@ -153,7 +145,7 @@ fn log(
     parts: &http::request::Parts,
     endpoint: Option<Endpoint>,
     response: &Response,
-    id: &str,
+    id: &RequestId,
     micros: u128,
 ) {
     let client = peer.client(&parts.headers, app.config.trusted_proxies());
@@ -163,7 +155,7 @@ fn log(
     let bytes: u64 = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
     tracing::info!(
         target: "access",
-        request = id,
+        request = id.as_str(),
         %client,
         method = %parts.method,
         path = parts.uri.path(),

@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::handler::{health, stamp};
 use crate::app::App;
 use crate::http::reply::{self, Response};
-use crate::http::{ApiError, Body, error};
+use crate::http::{ApiError, Body, RequestId, error};
 
 /// Connections of the operator open at once. One more ends the oldest: watchers come again, and a place that somebody holds who
 /// says nothing must not keep them out.
@@ -53,13 +53,13 @@ pub(super) async fn serve(app: Arc<App>, listener: TcpListener) {
 }
 
 async fn answer(app: &App, request: &http::Request<Incoming>) -> Response {
-    let id = app.next_request_id();
+    let id = RequestId::new(app.next_request_id());
     let mut response = route(app, request, &id).await;
     stamp(&mut response, &id);
     response
 }
 
-async fn route(app: &App, request: &http::Request<Incoming>, id: &str) -> Response {
+async fn route(app: &App, request: &http::Request<Incoming>, id: &RequestId) -> Response {
     let path = request.uri().path();
     if path == "/metrics" && matches!(*request.method(), Method::GET | Method::HEAD) {
         app.measure_space().await;

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::http::{ApiError, Peer, RequestBody, Response, error, reply};
+use crate::http::{ApiError, Peer, RequestBody, RequestId, Response, error, reply};
 use crate::policy::{self, Caller, Permit};
 
 /// What handlers know of a request beside the [`Request`] itself.
@@ -48,7 +48,7 @@ pub(crate) async fn handle(
     peer: Peer,
     parts: &Parts,
     body: RequestBody,
-    request_id: &str,
+    request_id: &RequestId,
 ) -> Response {
     let mut response = match answer(app, peer, parts, body).await {
         Ok(response) => response,
