@@ -17,10 +17,14 @@ use super::{SqliteMeta, repos};
 use crate::error::Result;
 use crate::meta::{Annotations, Referrer, ReferrersPage};
 
+// What is damaged is looked up along its own index, where there is next to nothing: the column itself lies behind the manifest's bytes,
+// which may be many pages.
 pub(super) const PAGE: &str = "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests
-     WHERE repository = ?1 AND subject = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
+     WHERE repository = ?1 AND subject = ?2 AND id > ?3
+       AND id NOT IN (SELECT id FROM manifests WHERE damaged_at > 0) ORDER BY id LIMIT ?4";
 pub(super) const OF_TYPE: &str = "SELECT id FROM manifests
-     WHERE repository = ?1 AND subject = ?2 AND artifact_type = ?3 AND id > ?4 ORDER BY id LIMIT ?5";
+     WHERE repository = ?1 AND subject = ?2 AND artifact_type = ?3 AND id > ?4
+       AND id NOT IN (SELECT id FROM manifests WHERE damaged_at > 0) ORDER BY id LIMIT ?5";
 pub(super) const ONE: &str =
     "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests WHERE id = ?1";
 pub(super) const SUBJECT: &str = "SELECT subject FROM manifests WHERE id = ?1";
