@@ -1,5 +1,6 @@
 //! end-12: what is attached to a manifest.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::repo::descriptors;
@@ -228,6 +229,82 @@ async fn e_12_6_an_answer_stays_below_4_mib() {
         target = next;
     }
     assert_eq!(found, 6);
+}
+
+/// E-12.6: so does one of artifact types that are long.
+#[tokio::test]
+async fn e_12_6_long_artifact_types_make_several_pages() {
+    let repo = repo().await;
+    let subject = image().build();
+    let kind = format!("a/{}", "x".repeat(1_500_000));
+    for n in 0..5 {
+        let fields = json!({ "subject": subject.descriptor(), "artifactType": kind, "annotations": { "n": n.to_string() } });
+        repo.push_by_digest(&index(Alg::Sha256, &[], &fields)).await;
+    }
+    // Twice: from the database and from memory.
+    for _ in 0..2 {
+        let found = pages(&repo, subject.digest(), "", false).await;
+        assert!(found.iter().all(|page| !page.is_empty() && page.len() <= 2), "at most 3 MiB each");
+        assert_eq!(found.concat().len(), 5);
+    }
+}
+
+/// E-12.6: the same answer whether a page was read or remembered, and the same length for HEAD.
+#[tokio::test]
+async fn e_12_6_a_page_from_memory_is_the_same_page() {
+    let gantry = Gantry::options().set("limits.referrers_page", "3").start().await;
+    let repo = gantry.repo();
+    let subject = image().build();
+    for n in 0..5 {
+        repo.push_by_digest(&artifact(if n == 0 { SIGNATURE } else { SBOM }, &subject)).await;
+        for query in ["", "?n=2", "?n=1", "", &format!("?artifactType={SBOM}"), "?n=3"] {
+            let path = repo.path(&format!("referrers/{}{query}", subject.digest()));
+            let answers = [repo.client.get(&path).await, repo.client.get(&path).await];
+            for answer in &answers {
+                assert_eq!((&answer.body, answer.next()), (&answers[0].body, answers[0].next()), "{query}");
+                let length = answer.body.len().to_string();
+                let head = repo.client.head(&path).await.status(200).header("content-length", &length);
+                assert_eq!(head.next(), answer.next(), "{query}");
+            }
+        }
+        for query in ["", "?n=1", "?n=2"] {
+            assert_eq!(pages(&repo, subject.digest(), query, false).await.concat().len(), n + 1, "{query}");
+        }
+        let sboms = pages(&repo, subject.digest(), &format!("?artifactType={SBOM}"), true).await;
+        assert_eq!(sboms.concat().len(), n);
+    }
+}
+
+/// E-12.8, T38: many attach and delete at once; each sees its own change in the next answer, and a list is never another one's.
+#[tokio::test]
+async fn t38_a_list_follows_every_attach_and_delete() {
+    let repo = repo().await;
+    let subject = image().build();
+    assert_eq!(repo.referrers(subject.digest()).await.len(), 0);
+    let work = (0..8).map(|worker| {
+        let (repo, subject) = (repo.clone(), &subject);
+        async move {
+            let listed = async |image: &Image| {
+                let all = repo.referrers(subject.digest()).await;
+                let of_type = repo.referrers_with(subject.digest(), &format!("?artifactType={SBOM}")).await;
+                let holds = |list: &[Value]| list.iter().any(|found| found["digest"] == image.digest());
+                assert_eq!(holds(&all), holds(&descriptors(&of_type)));
+                holds(&all)
+            };
+            for turn in 0..6 {
+                let fields = json!({ "subject": subject.descriptor(), "artifactType": SBOM, "annotations": { "w": format!("{worker} {turn}") } });
+                let attached = index(Alg::Sha256, &[], &fields);
+                repo.push_by_digest(&attached).await;
+                assert!(listed(&attached).await, "attached and not listed");
+                if turn % 3 != 0 {
+                    repo.client.delete(&repo.manifest(attached.digest())).await.status(202);
+                    assert!(!listed(&attached).await, "deleted and listed");
+                }
+            }
+        }
+    });
+    join_all(work).await;
+    assert_eq!(repo.referrers(subject.digest()).await.len(), 16);
 }
 
 /// E-12.7, G-7, T7: a client's own fallback tag is a tag like any other.

@@ -168,9 +168,9 @@ async fn an_upload_under_way_keeps_what_its_repository_was_promised() {
     let app = promising("1s").start().await;
     let (repo, other) = (app.repo(), app.repo());
     let (first, second, unrelated) = (large(), Blob::new(90_000), large());
+    let location = repo.start_upload().await;
     repo.push_blob(&first).await;
     other.push_blob(&unrelated).await;
-    let location = repo.start_upload().await;
     // A slow client: the session lives for longer than the grace period, a piece now and then.
     for piece in 0..6 {
         let bytes = second.bytes.slice(piece * 15_000..(piece + 1) * 15_000);

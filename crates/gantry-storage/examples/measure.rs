@@ -221,9 +221,9 @@ async fn large(meta: &Arc<dyn MetaStore>) -> Result<(), Box<dyn std::error::Erro
             after_catalog,
             tags.len(),
             after_tags - after_catalog,
-            last.len(),
+            last.referrers.len(),
             after_referrers - after_tags,
-            found.len(),
+            found.referrers.len(),
             after_rare - after_referrers,
             holders.len(),
             begun.elapsed() - after_rare

@@ -28,6 +28,6 @@ pub use lease::{Reason, Terms, Verdict};
 pub use meta::verify::{Damaged, VerifyRows};
 pub use meta::{
     BlobContent, Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob,
-    NewManifest, PutManifest, Referrer, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
+    NewManifest, PutManifest, Referrer, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
 };
 pub use store::{OpenError, Store, StoreConfig};

@@ -41,7 +41,7 @@ pub struct StoreConfig {
     pub blob_path: Option<PathBuf>,
     /// Blobs up to this many bytes are kept in their row (16 KiB is a good value).
     pub inline_limit: usize,
-    /// Memory for cached manifests and links, in bytes; 0: none.
+    /// Memory for cached manifests, links and lists of referrers, in bytes; 0: none.
     pub cache_bytes: u64,
 }
 

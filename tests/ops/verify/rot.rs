@@ -11,6 +11,7 @@ use super::{
     findings, flip, flip_in_database, metric, quarantined, verify, with_a_busy_background,
     with_an_eager_background,
 };
+use crate::harness::repo::descriptors;
 use crate::harness::{Blob, Gantry, image, types};
 
 #[tokio::test]
@@ -299,6 +300,33 @@ async fn bytes_in_the_database_are_checked_when_they_are_read() {
     }
     repo.push_manifest(built.digest(), &built.manifest).await;
     repo.has_manifest("v1", &built.manifest).await;
+}
+
+/// A damaged referrer is not listed, whether its list was in memory or not, until it is pushed again.
+#[tokio::test]
+async fn a_damaged_referrer_is_not_listed() {
+    let mut app = Gantry::start().await;
+    let name = app.repo().name;
+    let subject = image().build();
+    let attached =
+        image().artifact("a/b").subject(&subject.descriptor()).annotation("what", &"z".repeat(300)).build();
+    app.client().at(&name).push_by_digest(&attached).await.status(201);
+    app.sigterm().await;
+    flip_in_database(&app.data().join("gantry.db"), &attached.manifest.bytes);
+    app.restart().await;
+    let repo = app.client().at(&name);
+    let listed = async || {
+        let all = repo.referrers(subject.digest()).await.len();
+        let of_type = descriptors(&repo.referrers_with(subject.digest(), "?artifactType=a/b").await).len();
+        assert_eq!(all, of_type);
+        all
+    };
+    assert_eq!(listed().await, 1, "nobody knows yet");
+    repo.lacks_manifest(attached.digest()).await;
+    assert_eq!(listed().await, 0);
+    repo.push_manifest(attached.digest(), &attached.manifest).await;
+    assert_eq!(listed().await, 1);
+    repo.has_manifest(attached.digest(), &attached.manifest).await;
 }
 
 /// A push of what is there already replaces bytes in the database that nobody knew to be damaged.

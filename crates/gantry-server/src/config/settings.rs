@@ -263,7 +263,7 @@ table! {
         upload: Limit = Limit(None),
         /// Blobs up to this size live in the database.
         inline_blob: ByteSize = ByteSize(16 << 10),
-        /// Memory for cached manifests and blob records.
+        /// Memory for cached manifests, blob records and lists of referrers.
         cache: ByteSize = ByteSize(16 << 20),
         /// Connections open at once.
         connections: usize = 10_000,

@@ -308,6 +308,12 @@ impl Collector for StoreCollector {
         counter("manifest_cache_misses", "Manifest look-ups that read the database", stats.manifest_misses)?;
         counter("blob_cache_hits", "Blob look-ups answered from memory", stats.blob_hits)?;
         counter("blob_cache_misses", "Blob look-ups that read the database", stats.blob_misses)?;
+        counter("referrers_cache_hits", "Pages of referrers answered from memory", stats.referrers_hits)?;
+        counter(
+            "referrers_cache_misses",
+            "Pages of referrers that read the database",
+            stats.referrers_misses,
+        )?;
         counter("database_commits", "Transactions committed", stats.commits)?;
         counter(
             "database_operations",

@@ -1,12 +1,11 @@
 //! Lists: tags, repositories, referrers. All in pages that continue after a key, never at an offset.
 
+use std::sync::Arc;
+
 use gantry_oci::{Digest, Page, RepoName};
-use gantry_storage::Referrer;
+use gantry_storage::ReferrersPage;
 
 use super::{Registry, RegistryError, Result};
-
-/// The largest sum of descriptor sizes in one page of referrers, in bytes; clients stop reading at 4 MiB.
-const REFERRERS_PAGE_BYTES: usize = 3 << 20;
 
 /// One page of a list.
 #[derive(Debug)]
@@ -69,26 +68,8 @@ impl Registry {
         artifact_types: &[String],
         after: Option<u64>,
         n: Option<usize>,
-    ) -> Result<Listing<Referrer>> {
+    ) -> Result<Arc<ReferrersPage>> {
         let size = n.filter(|n| *n > 0).unwrap_or(usize::MAX).min(self.limits.referrers_page);
-        let found = self.meta.referrers(repo, subject, artifact_types, after, size.saturating_add(1)).await?;
-        let mut page = Listing::cut(found, size);
-        let mut bytes = 0;
-        let fits = page.entries.iter().take_while(|referrer| {
-            bytes += weight(referrer);
-            bytes <= REFERRERS_PAGE_BYTES
-        });
-        let fits = fits.count().max(1);
-        page.more |= fits < page.entries.len();
-        page.entries.truncate(fits);
-        Ok(page)
+        Ok(self.meta.referrers(repo, subject, artifact_types, after, size).await?)
     }
-}
-
-/// About how many bytes a descriptor takes in JSON.
-fn weight(referrer: &Referrer) -> usize {
-    let annotations: usize =
-        referrer.annotations.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
-    // JSON may spell a byte with up to six.
-    512 + annotations.saturating_mul(2)
 }

@@ -1,13 +1,16 @@
 //! Lists: the catalog, tags (end-8), referrers (end-12), and the extensions that there are.
 
+use bytes::Bytes;
 use gantry_oci::{Digest, Page, RepoName, Request, media_type};
 use gantry_storage::Referrer;
+use gantry_storage::meta::Annotations;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::Context;
-use crate::http::ApiError;
 use crate::http::reply::{self, Response, json, value};
+use crate::http::{ApiError, Body};
 
 /// Bytes of JSON from something that always is JSON.
 fn to_json(document: &impl Serialize) -> Vec<u8> {
@@ -59,22 +62,27 @@ pub(super) struct ReferrersOf {
 /// `GET /v2/<name>/referrers/<digest>`
 pub(super) async fn referrers(cx: &Context<'_>, of: ReferrersOf) -> Result<Response, ApiError> {
     let registry = &cx.app.registry;
-    let listing = registry.referrers(&of.name, &of.digest, &of.artifact_types, of.after, of.n).await?;
-    let index = Index {
-        schema_version: 2,
-        media_type: media_type::OCI_INDEX,
-        manifests: listing.entries.iter().map(Descriptor::from).collect(),
-    };
-    let mut response = json(StatusCode::OK, media_type::OCI_INDEX, to_json(&index));
+    let page = registry.referrers(&of.name, &of.digest, &of.artifact_types, of.after, of.n).await?;
+    // The store keeps pages that are asked for all the time, and with them what was made of them.
+    let document = page.rendered.get_or_init(|| index_of(&page.referrers)).clone();
+    let mut response = reply::reply(StatusCode::OK, Body::whole(document));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::OCI_INDEX));
     if !of.artifact_types.is_empty() {
-        response.headers_mut().insert(reply::OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
+        headers.insert(reply::OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
-    if listing.more {
-        let after = listing.entries.last().map(|referrer| referrer.cursor);
+    if page.more {
+        let after = page.referrers.last().map(|referrer| referrer.cursor);
         let ReferrersOf { name, digest, artifact_types, n, .. } = of;
         link(cx, &mut response, &Request::Referrers { name, digest, artifact_types, after, n });
     }
     Ok(response)
+}
+
+/// The document: an image index.
+fn index_of(referrers: &[Referrer]) -> Bytes {
+    let manifests = referrers.iter().map(Descriptor::from).collect();
+    Bytes::from(to_json(&Index { schema_version: 2, media_type: media_type::OCI_INDEX, manifests }))
 }
 
 #[derive(Serialize)]
@@ -93,8 +101,8 @@ struct Descriptor<'a> {
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifact_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    annotations: &'a std::collections::BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a RawValue>,
 }
 
 impl<'a> From<&'a Referrer> for Descriptor<'a> {
@@ -104,7 +112,7 @@ impl<'a> From<&'a Referrer> for Descriptor<'a> {
             digest: referrer.digest,
             size: referrer.size,
             artifact_type: referrer.artifact_type.as_deref(),
-            annotations: &referrer.annotations,
+            annotations: referrer.annotations.as_ref().map(Annotations::json),
         }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Order is byte order of the UTF-8 text everywhere, and pages are keyset pages: "at most `limit`, strictly after this".
 
+mod referrers;
 pub mod sqlite;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
+pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
 pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 use self::verify::VerifyRows;
 use crate::clock::{StoreClock, Timestamp};
@@ -50,7 +52,8 @@ pub trait MetaStore: VerifyRows + Send + Sync + 'static {
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
 
     /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
-    /// after `after`, at most `limit`. `artifact_types` is a union; none at all means every type.
+    /// after `after`, at most `limit`, and as [`ReferrersPage::cut`] cuts. `artifact_types` is a union; none at all means every type.
+    /// The same question may get the same page until a manifest changes it, with what was rendered of it.
     async fn referrers(
         &self,
         repo: &RepoName,
@@ -58,7 +61,7 @@ pub trait MetaStore: VerifyRows + Send + Sync + 'static {
         artifact_types: &[String],
         after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<Referrer>>;
+    ) -> Result<Arc<ReferrersPage>>;
 
     /// A blob as seen from this repository: only through the repository's own link.
     async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
@@ -212,23 +215,6 @@ pub enum PutManifest {
     Missing(Vec<Digest>),
 }
 
-/// One line of a referrers list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Referrer {
-    /// Its place in the list; pass it as `after` to go on behind it.
-    pub cursor: u64,
-    /// Of the manifest.
-    pub digest: Digest,
-    /// Of the manifest in bytes.
-    pub size: u64,
-    /// Of the manifest.
-    pub media_type: String,
-    /// Of the manifest.
-    pub artifact_type: Option<String>,
-    /// Of the manifest.
-    pub annotations: BTreeMap<String, String>,
-}
-
 /// A blob that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBlob {
@@ -319,6 +305,10 @@ pub struct MetaStats {
     pub blob_hits: u64,
     /// Blob links read from the database.
     pub blob_misses: u64,
+    /// Pages of referrers answered from memory.
+    pub referrers_hits: u64,
+    /// Pages of referrers read from the database.
+    pub referrers_misses: u64,
     /// Bytes that the cache holds by its own reckoning.
     pub cache_bytes: u64,
     /// Bytes of the database and its log on disk.

@@ -9,6 +9,7 @@
     reason = "a behaviour suite: a failed expectation is a failed test"
 )]
 
+mod referrers;
 mod sweep;
 mod verify;
 
@@ -39,7 +40,7 @@ pub async fn run(meta: Meta) {
     the_last_media_type_counts_for_tags_too(&meta).await;
     tags_are_paged_in_byte_order(&meta).await;
     the_catalog_is_paged_in_byte_order(&meta).await;
-    referrers_are_filtered_and_paged(&meta).await;
+    referrers::run(&meta).await;
     uploads_are_seen_at_once_and_end(&meta).await;
     old_uploads_are_found(&meta).await;
     a_blob_ends_its_upload(&meta).await;
@@ -379,70 +380,6 @@ async fn the_catalog_is_paged_in_byte_order(meta: &Meta) {
     );
 }
 
-async fn referrers_are_filtered_and_paged(meta: &Meta) {
-    let a = repo("suite/referrers");
-    let subject = Digest::sha256(b"a subject that is not there");
-    assert!(meta.referrers(&a, &subject, &[], None, 10).await.expect("readable").is_empty());
-    let types = ["sig", "sbom", "sig", "rare", "sig"];
-    for (number, kind) in types.iter().enumerate() {
-        let annotations = BTreeMap::from([(String::from("number"), number.to_string())]);
-        put(
-            meta,
-            NewManifest {
-                subject: Some(subject),
-                artifact_type: Some((*kind).to_owned()),
-                annotations,
-                ..manifest(&a, &format!("referrer {number}"), &[])
-            },
-        )
-        .await;
-    }
-    put(meta, NewManifest { subject: Some(subject), ..manifest(&a, "without a type", &[]) }).await;
-    put(
-        meta,
-        NewManifest { subject: Some(subject), ..manifest(&repo("suite/referrers/other"), "other", &[]) },
-    )
-    .await;
-
-    let all = meta.referrers(&a, &subject, &[], None, 100).await.expect("readable");
-    assert_eq!(all.len(), 6);
-    assert!(all.is_sorted_by(|one, next| one.cursor < next.cursor));
-    for (number, line) in all.iter().take(5).enumerate() {
-        assert_eq!(line.artifact_type.as_deref(), types.get(number).copied());
-        assert_eq!(line.annotations.get("number"), Some(&number.to_string()));
-        assert_eq!(line.size, format!("referrer {number}").len() as u64);
-        assert_eq!(line.media_type, "application/vnd.oci.image.manifest.v1+json");
-    }
-    let union = ["sig".to_owned(), "rare".to_owned(), "none".to_owned()];
-    for filter in [&[][..], &union[..], &union[..1]] {
-        let whole = meta.referrers(&a, &subject, filter, None, 100).await.expect("readable");
-        let expected: Vec<_> = all
-            .iter()
-            .filter(|line| {
-                filter.is_empty() || line.artifact_type.as_ref().is_some_and(|kind| filter.contains(kind))
-            })
-            .cloned()
-            .collect();
-        assert_eq!(whole, expected);
-        let (mut pages, mut after) = (Vec::new(), None);
-        loop {
-            let page = meta.referrers(&a, &subject, filter, after, 2).await.expect("readable");
-            let Some(last) = page.last() else { break };
-            after = Some(last.cursor);
-            pages.extend(page);
-        }
-        assert_eq!(pages, whole);
-    }
-    let first = all.first().expect("six lines").digest;
-    assert!(meta.delete_manifest(&a, &first).await.expect("done"));
-    assert_eq!(meta.referrers(&a, &subject, &[], None, 100).await.expect("readable").len(), 5);
-    let last = all.last().expect("six lines");
-    assert!(meta.delete_manifest(&a, &last.digest).await.expect("done"));
-    put(meta, NewManifest { subject: Some(subject), ..manifest(&a, "a late one", &[]) }).await;
-    let late = meta.referrers(&a, &subject, &[], Some(last.cursor), 100).await.expect("readable");
-    assert_eq!(late.len(), 1, "a cursor is never used twice");
-}
-
 async fn uploads_are_seen_at_once_and_end(meta: &Meta) {
     let a = repo("suite/uploads");
     let id = upload_id();
@@ -531,7 +468,7 @@ async fn many_writers_of_one_thing_all_succeed(meta: &Meta) {
         assert_eq!(by_tag(meta, &a, "latest").await.expect("there").digest, winner, "it stays");
     }
     let lines = meta.referrers(&a, &Digest::sha256(b"crowd"), &[], None, 100).await.expect("readable");
-    assert_eq!(lines.len(), 32, "none is lost");
+    assert_eq!(lines.referrers.len(), 32, "none is lost");
     assert_eq!(
         meta.repositories_with_blob(&Digest::sha256(b"one blob"), 9).await.expect("readable").len(),
         1

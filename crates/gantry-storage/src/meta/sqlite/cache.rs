@@ -1,6 +1,7 @@
 //! Exact caches: what they answer is what the database would answer.
 //!
-//! One store, one budget in bytes, three kinds of key: a tag, a manifest, a blob link. Only what exists is cached.
+//! One store, one budget in bytes, four kinds of key: a tag, a manifest, a blob link, the referrers of a subject.
+//! Only what exists is cached; a repository that exists has a list of referrers for every subject, if only an empty one.
 //!
 //! Exactness rests on the one writer of the process. Before a COMMIT it *marks* the keys that the transaction touches:
 //! they leave the cache, and nothing may enter their shard. After the COMMIT it lifts the marks. A reader that missed notes the
@@ -18,7 +19,7 @@ use gantry_oci::{Digest, Reference, RepoName};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
-use crate::meta::{BlobContent, StoredBlob, StoredManifest};
+use crate::meta::{BlobContent, ReferrersPage, StoredBlob, StoredManifest};
 
 /// Enough that a commit hardly ever refuses a reader's insert, few enough to walk.
 const SHARDS: usize = 256;
@@ -35,6 +36,8 @@ pub(super) enum Key {
     Manifest(RepoName, Digest),
     /// A blob link.
     Blob(RepoName, Digest),
+    /// The first page of those who refer to a subject.
+    Referrers(RepoName, Digest),
 }
 
 /// The same name, borrowed, for asking.
@@ -43,6 +46,7 @@ pub(super) enum KeyRef<'a> {
     Tag(&'a str, &'a str),
     Manifest(&'a str, &'a Digest),
     Blob(&'a str, &'a Digest),
+    Referrers(&'a str, &'a Digest),
 }
 
 impl Key {
@@ -58,6 +62,7 @@ impl Key {
             Key::Tag(repo, tag) => KeyRef::Tag(repo.as_str(), tag),
             Key::Manifest(repo, digest) => KeyRef::Manifest(repo.as_str(), digest),
             Key::Blob(repo, digest) => KeyRef::Blob(repo.as_str(), digest),
+            Key::Referrers(repo, digest) => KeyRef::Referrers(repo.as_str(), digest),
         }
     }
 }
@@ -96,6 +101,11 @@ impl Equivalent<Key> for KeyRef<'_> {
 pub(super) enum Value {
     Manifest(Arc<StoredManifest>),
     Blob(Arc<StoredBlob>),
+    /// With the limit for which it was read.
+    Referrers {
+        page: Arc<ReferrersPage>,
+        limit: usize,
+    },
 }
 
 #[derive(Clone)]
@@ -105,7 +115,7 @@ impl Weighter<Key, Value> for Bytes {
     fn weight(&self, key: &Key, value: &Value) -> u64 {
         let key = match key {
             Key::Tag(_, tag) => tag.len(),
-            Key::Manifest(..) | Key::Blob(..) => 0,
+            Key::Manifest(..) | Key::Blob(..) | Key::Referrers(..) => 0,
         };
         let value = match value {
             Value::Manifest(manifest) => manifest.bytes.len() + manifest.media_type.len(),
@@ -113,6 +123,7 @@ impl Weighter<Key, Value> for Bytes {
                 BlobContent::Inline(bytes) => bytes.len(),
                 BlobContent::Stored { location } => location.as_ref().map_or(0, String::len),
             },
+            Value::Referrers { page, .. } => page.weight(),
         };
         ENTRY_OVERHEAD.saturating_add(u64::try_from(key + value).unwrap_or(u64::MAX))
     }
@@ -126,8 +137,8 @@ pub(super) struct ExactCache {
     entries: Option<Entries>,
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
-    hits: [AtomicU64; 2],
-    misses: [AtomicU64; 2],
+    hits: [AtomicU64; 3],
+    misses: [AtomicU64; 3],
 }
 
 #[derive(Default)]
@@ -175,13 +186,21 @@ impl ExactCache {
 
     /// The value, counted as a hit or a miss.
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Value> {
-        let value = self.entries.as_ref().and_then(|entries| entries.get(&key));
-        let counters = if value.is_some() { &self.hits } else { &self.misses };
-        let kind = usize::from(matches!(key, KeyRef::Blob(..)));
-        if let Some(counter) = counters.get(kind) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        value
+        self.answer(key, Some)
+    }
+
+    /// What `answer` makes of the value; `None`, also from it, is a miss.
+    pub(super) fn answer<T>(&self, key: KeyRef<'_>, answer: impl FnOnce(Value) -> Option<T>) -> Option<T> {
+        let found = self.entries.as_ref().and_then(|entries| entries.get(&key)).and_then(answer);
+        let counters = if found.is_some() { &self.hits } else { &self.misses };
+        let [manifests, blobs, referrers] = counters;
+        let counter = match key {
+            KeyRef::Tag(..) | KeyRef::Manifest(..) => manifests,
+            KeyRef::Blob(..) => blobs,
+            KeyRef::Referrers(..) => referrers,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
     }
 
     /// To be called before the database is read. `None`: the key is being written, do not insert.
@@ -235,11 +254,11 @@ impl ExactCache {
         self.entries.as_ref().map_or(0, Cache::weight)
     }
 
-    /// Hits and misses of manifests, then of blob links.
-    pub(super) fn counts(&self) -> [(u64, u64); 2] {
-        let [manifest_hits, blob_hits] = &self.hits;
-        let [manifest_misses, blob_misses] = &self.misses;
-        [(manifest_hits, manifest_misses), (blob_hits, blob_misses)]
+    /// Hits and misses of manifests, then of blob links, then of pages of referrers.
+    pub(super) fn counts(&self) -> [(u64, u64); 3] {
+        let [manifest_hits, blob_hits, page_hits] = &self.hits;
+        let [manifest_misses, blob_misses, page_misses] = &self.misses;
+        [(manifest_hits, manifest_misses), (blob_hits, blob_misses), (page_hits, page_misses)]
             .map(|(hits, misses)| (hits.load(Ordering::Relaxed), misses.load(Ordering::Relaxed)))
     }
 
@@ -287,7 +306,7 @@ mod tests {
         assert!(cache.get(ask).is_some());
         cache.mark(&keys);
         assert!(cache.get(ask).is_none(), "a mark removes what is there");
-        assert_eq!(cache.counts(), [(1, 3), (0, 0)]);
+        assert_eq!(cache.counts(), [(1, 3), (0, 0), (0, 0)]);
     }
 
     #[test]

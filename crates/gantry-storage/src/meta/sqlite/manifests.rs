@@ -1,17 +1,16 @@
-//! Manifests, their edges, and who refers to whom.
+//! Manifests and their edges. Lists of referrers are read in `referrers`.
 
 use bytes::Bytes;
 use gantry_oci::{Digest, Reference, RepoName};
-use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 use super::cache::Key;
-use super::value::{DigestColumn, integer, unsigned};
+use super::value::{DigestColumn, integer};
 use super::writer::Batch;
-use super::{blobs, failure, repos, sweep, tags, verify};
+use super::{blobs, failure, referrers, repos, sweep, tags, verify};
 use crate::clock::Timestamp;
 use crate::failpoint::Point;
-use crate::meta::{NewManifest, PutManifest, Referrer, StoredManifest};
+use crate::meta::{NewManifest, PutManifest, StoredManifest};
 
 pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content, NULL
      FROM repositories r CROSS JOIN tags t CROSS JOIN manifests m
@@ -21,14 +20,6 @@ pub(super) const BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.content, i.
      WHERE r.name = ?1 AND m.repository = r.id AND m.digest = ?2 AND m.damaged_at IS NULL";
 pub(super) const EXISTING: &str =
     "SELECT id, media_type FROM manifests WHERE repository = ?1 AND digest = ?2";
-pub(super) const REFERRERS: &str =
-    "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests
-     WHERE repository = ?1 AND subject = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
-pub(super) const REFERRERS_OF_TYPE: &str = "SELECT id FROM manifests
-     WHERE repository = ?1 AND subject = ?2 AND artifact_type = ?3 AND id > ?4 ORDER BY id LIMIT ?5";
-pub(super) const REFERRER: &str =
-    "SELECT id, digest, size, media_type, artifact_type, annotations FROM manifests WHERE id = ?1";
-
 pub(super) const NAMES: &str =
     "SELECT 1 FROM manifest_refs WHERE repository = ?1 AND digest = ?2 AND kind = ?3 LIMIT 1";
 pub(super) const IS_TAGGED: &str = "SELECT 1 FROM tags WHERE manifest = ?1 LIMIT 1";
@@ -111,6 +102,7 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
                 put_edges(batch, id, repository, manifest)?;
                 batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
                 tags::touch_all(batch, &manifest.repo, id)?;
+                referrers::touch_list_with(batch, &manifest.repo, id)?;
             }
             id
         }
@@ -120,6 +112,7 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
             put_edges(batch, id, repository, manifest)?;
             failure::hit(Point::ManifestEdges)?;
             batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
+            referrers::touch_list_with(batch, &manifest.repo, id)?;
             id
         }
     };
@@ -254,6 +247,7 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
     let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
     let Some((id, _)) = existing(batch.connection, repository, digest)? else { return Ok(false) };
     tags::touch_all(batch, repo, id)?;
+    referrers::touch_list_with(batch, repo, id)?;
     let edges: Vec<(i64, DigestColumn)> = batch
         .connection
         .prepare_cached(EDGES)?
@@ -289,53 +283,4 @@ fn existing(
         .prepare_cached(EXISTING)?
         .query_row((repository, DigestColumn(*digest)), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
-}
-
-pub(super) fn referrers(
-    connection: &Connection,
-    repo: &RepoName,
-    subject: &Digest,
-    artifact_types: &[String],
-    after: u64,
-    limit: usize,
-) -> rusqlite::Result<Vec<Referrer>> {
-    let Some(repository) = repos::id(connection, repo)? else { return Ok(Vec::new()) };
-    let (subject, after) = (DigestColumn(*subject), integer(after));
-    if artifact_types.is_empty() {
-        return connection
-            .prepare_cached(REFERRERS)?
-            .query_map((repository, subject, after, integer(limit)), referrer)?
-            .collect();
-    }
-    // Each type has its own walk along the index, so that a rare type among many others costs no more than a frequent one.
-    let mut page: Vec<i64> = Vec::new();
-    for artifact_type in artifact_types {
-        let mut of_type = connection.prepare_cached(REFERRERS_OF_TYPE)?;
-        let ids = of_type
-            .query_map((repository, subject, artifact_type, after, integer(limit)), |row| row.get(0))?;
-        for id in ids {
-            page.push(id?);
-        }
-        page.sort_unstable();
-        page.dedup();
-        page.truncate(limit);
-    }
-    let mut one = connection.prepare_cached(REFERRER)?;
-    page.into_iter().filter_map(|id| one.query_row([id], referrer).optional().transpose()).collect()
-}
-
-fn referrer(row: &Row<'_>) -> rusqlite::Result<Referrer> {
-    let annotations = match row.get_ref(5)?.as_str_or_null()? {
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| Error::FromSqlConversionFailure(5, Type::Text, Box::new(error)))?,
-        None => std::collections::BTreeMap::new(),
-    };
-    Ok(Referrer {
-        cursor: unsigned(row, 0)?,
-        digest: row.get::<_, DigestColumn>(1)?.0,
-        size: unsigned(row, 2)?,
-        media_type: row.get(3)?,
-        artifact_type: row.get(4)?,
-        annotations,
-    })
 }

@@ -13,6 +13,7 @@ mod failure;
 mod lazy;
 mod manifests;
 mod readers;
+mod referrers;
 mod repos;
 mod schema;
 mod session_log;
@@ -43,7 +44,7 @@ use self::session_log::SessionLog;
 use self::writer::{Shared, Writer};
 use super::{
     Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob, NewManifest,
-    PutManifest, Referrer, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
+    PutManifest, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
 };
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
@@ -74,9 +75,10 @@ const HOT_SQL: &[&str] = &[
     manifests::BY_TAG,
     manifests::BY_DIGEST,
     manifests::EXISTING,
-    manifests::REFERRERS,
-    manifests::REFERRERS_OF_TYPE,
-    manifests::REFERRER,
+    referrers::PAGE,
+    referrers::OF_TYPE,
+    referrers::ONE,
+    referrers::SUBJECT,
     blobs::LINKED,
     blobs::ANY,
     blobs::IS_LINKED,
@@ -332,14 +334,8 @@ impl MetaStore for SqliteMeta {
         artifact_types: &[String],
         after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<Referrer>> {
-        let (repo, subject, artifact_types) = (repo.clone(), *subject, artifact_types.to_vec());
-        let after = after.unwrap_or(0);
-        self.readers
-            .read("listing referrers", move |c| {
-                manifests::referrers(c, &repo, &subject, &artifact_types, after, limit)
-            })
-            .await
+    ) -> Result<Arc<ReferrersPage>> {
+        self.page_of_referrers(repo, subject, artifact_types, after.unwrap_or(0), limit).await
     }
 
     async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
@@ -514,7 +510,8 @@ impl MetaStore for SqliteMeta {
 
     fn stats(&self) -> MetaStats {
         let shared = &self.shared;
-        let [(manifest_hits, manifest_misses), (blob_hits, blob_misses)] = shared.cache.counts();
+        let [(manifest_hits, manifest_misses), (blob_hits, blob_misses), (referrers_hits, referrers_misses)] =
+            shared.cache.counts();
         let mut log = self.path.as_os_str().to_owned();
         log.push("-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -526,6 +523,8 @@ impl MetaStore for SqliteMeta {
             manifest_misses,
             blob_hits,
             blob_misses,
+            referrers_hits,
+            referrers_misses,
             cache_bytes: shared.cache.bytes(),
             database_bytes: bytes(&self.path) + bytes(Path::new(&log)),
             uploads_open: u64::try_from(shared.uploads_open.load(Ordering::Relaxed)).unwrap_or(0),

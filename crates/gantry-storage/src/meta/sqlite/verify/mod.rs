@@ -16,7 +16,7 @@ use self::walk::Abandoned;
 use super::cache::{Key, KeyRef};
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{SqliteMeta, repos, tags};
+use super::{SqliteMeta, referrers, repos, tags};
 use crate::clock::Timestamp;
 use crate::error::{Result, StorageError};
 use crate::meta::verify::{
@@ -154,6 +154,7 @@ pub(super) fn heal_manifest(batch: &mut Batch<'_>, id: i64, manifest: &NewManife
     if healed > 0 {
         batch.touch(Key::Manifest(manifest.repo.clone(), manifest.digest));
         tags::touch_all(batch, &manifest.repo, id)?;
+        referrers::touch_list_with(batch, &manifest.repo, id)?;
     }
     Ok(())
 }
@@ -209,6 +210,7 @@ fn mark_manifest(
         .execute((id, damaged.then_some(batch.now.0), batch.now.0))?;
     batch.touch(Key::Manifest(repo.clone(), *digest));
     tags::touch_all(batch, repo, id)?;
+    referrers::touch_list_with(batch, repo, id)?;
     Ok(changed > 0)
 }
 
