@@ -79,7 +79,7 @@ struct Reading {
 }
 
 /// Bytes of a file that are left to the kernel at once.
-pub(crate) const FILE_PIECE: usize = 512 << 10;
+pub(crate) const FILE_PIECE: usize = 2 << 20;
 
 /// Bytes of a file that are read when the kernel does not have them in memory, before it is asked again.
 const COLD_SPAN: usize = 1 << 20;
