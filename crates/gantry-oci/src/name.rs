@@ -34,7 +34,7 @@ impl FromStr for RepoName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if text.len() <= NAME_MAX && text.split('/').all(is_component) {
+        if text.len() <= NAME_MAX && text.as_bytes().split(|byte| *byte == b'/').all(is_component) {
             Ok(Self(text.into()))
         } else {
             Err(NameError)
@@ -43,9 +43,8 @@ impl FromStr for RepoName {
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
-fn is_component(text: &str) -> bool {
+fn is_component(mut rest: &[u8]) -> bool {
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let mut rest = text.as_bytes();
     loop {
         let word = rest.iter().take_while(|byte| alphanumeric(byte)).count();
         if word == 0 {

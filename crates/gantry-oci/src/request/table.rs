@@ -177,7 +177,8 @@ impl Row {
     }
 
     pub(super) fn allows(&self, method: &str) -> bool {
-        self.allow.split(',').any(|allowed| allowed.trim_start() == method)
+        let mut allowed = self.allow.as_bytes().split(|byte| *byte == b',');
+        allowed.any(|allowed| allowed.trim_ascii_start() == method.as_bytes())
     }
 }
 

@@ -1,12 +1,12 @@
 //! Prometheus metrics: `gantry_*`, units in the name, and never a repository name as a label.
 //!
-//! Counters of the request path are looked up once, at start, by endpoint and method, so that a request costs a
-//! few atomic additions. What the stores count is read when somebody asks.
+//! Counters of the request path are looked up once (see `requests`), so that a request costs a few atomic additions. What the
+//! stores count is read when somebody asks.
+
+mod requests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use gantry_oci::Endpoint;
 use gantry_storage::meta::GROUP_SIZE_BUCKETS;
 use gantry_storage::{MetaStats, Space};
 use prometheus_client::collector::Collector;
@@ -15,20 +15,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    route: &'static str,
-    method: &'static str,
-    status: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    route: &'static str,
-}
+pub use requests::Outcome;
+use requests::Requests;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
@@ -50,19 +40,6 @@ struct GroupLabels {
     operations: String,
 }
 
-/// How one request ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// The route, `None` for what is not part of the registry API.
-    pub endpoint: Option<Endpoint>,
-    /// The method, one of the few that exist.
-    pub method: &'static str,
-    /// The status.
-    pub status: u16,
-    /// From the head of the request to the head of the answer.
-    pub elapsed: Duration,
-}
-
 /// What a sweep did.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
@@ -77,8 +54,7 @@ pub struct Sweep {
 /// All metrics of one server.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    latency: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    requests: Requests,
     /// Bytes of request bodies.
     pub bytes_in: Counter,
     /// Bytes of answer bodies.
@@ -121,29 +97,11 @@ pub struct VerifyCounts {
     pub damaged_manifests: u64,
 }
 
-fn latency_buckets() -> Histogram {
-    Histogram::new([
-        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0,
-    ])
-}
-
 impl Metrics {
     /// Metrics with nothing counted yet.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("gantry");
-        let requests = Family::default();
-        registry.register(
-            "http_requests",
-            "Requests answered, by route, method and status",
-            requests.clone(),
-        );
-        let latency = Family::new_with_constructor(latency_buckets as fn() -> Histogram);
-        registry.register_with_unit(
-            "http_request_duration",
-            "Time from the head of a request to the head of its answer",
-            Unit::Seconds,
-            latency.clone(),
-        );
+        let requests = Requests::new(&mut registry);
         let bytes = Family::<DirectionLabels, Counter>::default();
         registry.register_with_unit(
             "http_body",
@@ -185,7 +143,6 @@ impl Metrics {
             bytes_out: direction("out"),
             registry,
             requests,
-            latency,
             logins,
             sweeps,
             swept,
@@ -203,10 +160,7 @@ impl Metrics {
 
     /// Counts a request that was answered.
     pub fn answered(&self, outcome: &Outcome) {
-        let route = outcome.endpoint.map_or("other", Endpoint::label);
-        let labels = RequestLabels { route, method: outcome.method, status: outcome.status };
-        self.requests.get_or_create(&labels).inc();
-        self.latency.get_or_create(&RouteLabels { route }).observe(outcome.elapsed.as_secs_f64());
+        self.requests.answered(outcome);
     }
 
     /// Counts a check of credentials.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gantry_oci::{Endpoint, classify};
+use gantry_oci::Endpoint;
 use gantry_storage::Damaged;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
@@ -33,7 +33,7 @@ pub(super) async fn handle(
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
         // Boxed: a connection keeps room for this function's state, also while it is idle.
-        (classify(path), Box::pin(v2::handle(app, peer, &parts, body, &id)).await)
+        Box::pin(v2::handle(app, peer, &parts, body, &id)).await
     } else {
         (
             None,

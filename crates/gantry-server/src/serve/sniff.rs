@@ -6,6 +6,8 @@
 //!
 //! Heads that come while another request is under way (pipelined ones) are not looked at: proxies do not pipeline.
 
+use memchr::memchr;
+
 /// The names that do not go together.
 const NAMES: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
 
@@ -50,7 +52,7 @@ impl Sniffer {
                     }
                     if self.fits == [None; 2] {
                         // Values are long; the next name is behind the next line feed.
-                        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+                        let end = memchr(b'\n', rest).unwrap_or(rest.len());
                         rest = rest.get(end..).unwrap_or_default();
                     }
                 }

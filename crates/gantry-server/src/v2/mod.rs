@@ -8,7 +8,7 @@ mod lists;
 mod manifests;
 mod uploads;
 
-use gantry_oci::Request;
+use gantry_oci::{Endpoint, Request, RequestError, classify};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -42,27 +42,37 @@ impl Context<'_> {
     }
 }
 
-/// Answers a request below `/v2/`.
+/// Answers a request below `/v2/`, and says which row of the table it belongs to.
 pub(crate) async fn handle(
     app: &App,
     peer: Peer,
     parts: &Parts,
     body: RequestBody,
     request_id: &RequestId,
-) -> Response {
-    let mut response = match answer(app, peer, parts, body).await {
+) -> (Option<Endpoint>, Response) {
+    let path = parts.uri.path();
+    let request = Request::parse(&parts.method, path, parts.uri.query());
+    let endpoint = request.as_ref().map_or_else(|_| classify(path), |request| Some(request.endpoint()));
+    let mut response = match answer(app, peer, parts, request, body).await {
         Ok(response) => response,
         Err(failure) => {
             // A failed upload request tells where the session can go on: at the address that was just asked.
-            let location = format!("{}{}", app.config.base_path, parts.uri.path());
+            let location = format!("{}{path}", app.config.base_path);
             error::render(&failure, request_id, Some(&location))
         }
     };
     response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
-    response
+    (endpoint, response)
 }
 
-async fn answer(app: &App, peer: Peer, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {
+/// What is wrong with a request is told after it is known who asks.
+async fn answer(
+    app: &App,
+    peer: Peer,
+    parts: &Parts,
+    request: Result<Request, RequestError>,
+    body: RequestBody,
+) -> Result<Response, ApiError> {
     let client = peer.client(&parts.headers, app.config.trusted_proxies());
     let identity = match app.auth.identify(parts.headers.get(header::AUTHORIZATION), client).await {
         Ok(identity) => identity,
@@ -74,8 +84,7 @@ async fn answer(app: &App, peer: Peer, parts: &Parts, body: RequestBody) -> Resu
     if app.auth.has_accounts() && !identity.subject().is_empty() {
         app.metrics.login(true);
     }
-    let request = Request::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
-    let permit = policy::decide(identity, request, &app.rules)?;
+    let permit = policy::decide(identity, request?, &app.rules)?;
     dispatch(app, permit, parts, body).await
 }
 
@@ -93,23 +102,23 @@ async fn dispatch(app: &App, permit: Permit, parts: &Parts, body: RequestBody) -
         Request::GetManifest { name, reference } => manifests::get(&cx, &name, &reference).await,
         Request::PutManifest { name, reference, tags } => {
             plain_body(&cx)?;
-            manifests::put(&cx, name, reference, tags, body).await
+            Box::pin(manifests::put(&cx, name, reference, tags, body)).await
         }
         Request::DeleteManifest { name, reference } => manifests::delete(&cx, &name, &reference).await,
         Request::GetBlob { name, digest } => blobs::get(&cx, &name, &digest).await,
         Request::DeleteBlob { name, digest } => blobs::delete(&cx, &name, &digest).await,
         Request::StartUpload { name, digest, algorithm, mount } => {
             plain_body(&cx)?;
-            uploads::start(&cx, uploads::Start { name, digest, algorithm, mount }, body).await
+            Box::pin(uploads::start(&cx, uploads::Start { name, digest, algorithm, mount }, body)).await
         }
         Request::GetUpload { name, id } => uploads::status(&cx, name, id).await,
         Request::PatchUpload { name, id } => {
             plain_body(&cx)?;
-            uploads::append(&cx, name, id, body).await
+            Box::pin(uploads::append(&cx, name, id, body)).await
         }
         Request::PutUpload { name, id, digest } => {
             plain_body(&cx)?;
-            uploads::complete(&cx, name, id, digest, body).await
+            Box::pin(uploads::complete(&cx, name, id, digest, body)).await
         }
         Request::DeleteUpload { name, id } => uploads::cancel(&cx, &name, id).await,
     }
