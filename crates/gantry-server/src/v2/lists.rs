@@ -82,7 +82,9 @@ pub(super) async fn referrers(cx: &Context<'_>, of: ReferrersOf) -> Result<Respo
 /// The document: an image index.
 fn index_of(referrers: &[Referrer]) -> Bytes {
     let manifests = referrers.iter().map(Descriptor::from).collect();
-    Bytes::from(to_json(&Index { schema_version: 2, media_type: media_type::OCI_INDEX, manifests }))
+    let index = Index { schema_version: 2, media_type: media_type::OCI_INDEX, manifests };
+    // No larger than it is: it may be kept, and a buffer that grew has room to spare.
+    Bytes::from(to_json(&index).into_boxed_slice())
 }
 
 #[derive(Serialize)]

@@ -112,6 +112,7 @@ impl ReferrersPage {
             }
             page.referrers.push(referrer);
         }
+        page.referrers.shrink_to_fit();
         Ok(page)
     }
 
@@ -137,5 +138,40 @@ impl ReferrersPage {
         };
         let of = |referrer| size_of::<Referrer>() + texts(referrer) + referrer.json_bytes();
         size_of::<ReferrersPage>() + self.referrers.iter().map(of).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Pages are cut, and memory is accounted for, by a length that is found without writing the document.
+    #[test]
+    fn a_descriptor_is_no_longer_than_reckoned() {
+        let odd: String = (0..0x300).filter_map(char::from_u32).chain(['\u{1F980}']).collect();
+        let annotations = json!({ odd.as_str(): odd, "": "" });
+        let digest = Digest::of(gantry_oci::Algorithm::Sha512, b"x");
+        let referrer = Referrer {
+            cursor: 1,
+            digest,
+            size: i64::MAX.unsigned_abs(),
+            media_type: odd.clone(),
+            artifact_type: Some(odd.clone()),
+            annotations: Some(Annotations::parse(&annotations.to_string()).expect("JSON")),
+        };
+        let document = json!({
+            "mediaType": odd, "digest": digest.to_string(), "size": i64::MAX, "artifactType": odd, "annotations": annotations,
+        });
+        let length = document.to_string().len();
+        let reckoned = referrer.json_bytes();
+        assert!(
+            length <= reckoned && reckoned < length + DESCRIPTOR_BYTES,
+            "{length} bytes, {reckoned} reckoned"
+        );
+        let page = ReferrersPage { referrers: vec![referrer; 3], ..ReferrersPage::default() };
+        let texts = 2 * odd.len() + annotations.to_string().len();
+        assert!(page.weight() >= 3 * (texts + length), "the rows and the document");
     }
 }

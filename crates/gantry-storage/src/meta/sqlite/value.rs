@@ -26,8 +26,15 @@ impl FromSql for DigestColumn {
         let (number, hash) = value.as_blob()?.split_first().ok_or(FromSqlError::InvalidType)?;
         let algorithm =
             algorithm_from_number(i64::from(*number)).ok_or(FromSqlError::OutOfRange(i64::from(*number)))?;
-        let text = format!("{}:{}", algorithm.as_str(), hex::encode(hash));
-        text.parse().map(DigestColumn).map_err(FromSqlError::other)
+        // In one piece: the growing text that hex makes by itself costs more than a row of a list does otherwise.
+        let mut room = [0; 128];
+        let hex = room.get_mut(..2 * hash.len()).ok_or(FromSqlError::InvalidType)?;
+        hex::encode_to_slice(hash, hex).map_err(FromSqlError::other)?;
+        let hex = std::str::from_utf8(hex).map_err(FromSqlError::other)?;
+        format!("{algorithm}:{hex}", algorithm = algorithm.as_str())
+            .parse()
+            .map(DigestColumn)
+            .map_err(FromSqlError::other)
     }
 }
 
