@@ -6,7 +6,7 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gantry
 
 .PHONY: help
 help:  ## this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 .PHONY: run
 run:  ## build Gantry and start it: a registry on 127.0.0.1:5000, data in ./gantry-data
