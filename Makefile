@@ -6,7 +6,7 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gantry
 
 .PHONY: help
 help:  ## this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 .PHONY: run
 run:  ## build Gantry and start it: a registry on 127.0.0.1:5000, data in ./gantry-data
@@ -73,9 +73,9 @@ fuzz-keep:  ## keep what the last `make fuzz` found, as few and small files as h
 	done
 
 .PHONY: bench
-bench: build  ## measure beside Distribution and nginx and write docs/performance.md; takes up to 25 minutes
+bench: build  ## measure beside Distribution and nginx and write docs/performance.md (25 minutes); BENCH="--only ping" prints a part
 	bench/tools.sh
-	$(CARGO) run --release -p gantry-bench -- --write docs/performance.md $(BENCH)
+	$(CARGO) run --release -p gantry-bench -- $(or $(BENCH),--write docs/performance.md)
 
 .PHONY: bench-instructions
 bench-instructions:  ## count the instructions of the hot paths with valgrind, into docs/performance.md

@@ -39,7 +39,8 @@ packages() {
     local wanted=()
     for pair in "${missing[@]}"; do
         package=${pair#*=}
-        if apt-cache show "$package" 2>/dev/null | grep -q '^Package:'; then wanted+=("$package"); fi
+        # Not through `grep -q`: it hangs up after the first line, and pipefail takes that for a package that is not there.
+        if [[ $(apt-cache show "$package" 2>/dev/null) == *Package:* ]]; then wanted+=("$package"); fi
     done
     without_services apt_get install -y --no-install-recommends "${wanted[@]}" >.tools/apt.log 2>&1 ||
         { tail -n 5 .tools/apt.log; echo "packages: apt-get failed, see .tools/apt.log"; }

@@ -26,6 +26,13 @@ pub(crate) use content::{Alg, Blob, Image, Manifest, bytes, image, index};
 pub(crate) use repo::{Repo, repo};
 pub(crate) use server::{Gantry, Options};
 
+/// Says what could not be tried here. Past the capturing of the output of tests that pass: a test that did nothing must not look
+/// like one that found nothing.
+pub(crate) fn skipped(test: &str, why: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}
+
 /// Media types, as clients write them.
 pub(crate) mod types {
     pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

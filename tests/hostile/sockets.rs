@@ -55,9 +55,8 @@ async fn thousands_of_idle_connections_are_taken_or_told_503() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = 11_000;
     if limit.maximum.is_some_and(|maximum| maximum < wanted) {
-        println!(
-            "skipped: thousands_of_idle_connections_are_taken_or_told_503: not enough file descriptors may be had"
-        );
+        let test = "thousands_of_idle_connections_are_taken_or_told_503";
+        crate::harness::skipped(test, "not enough file descriptors may be had");
         return;
     }
     setrlimit(

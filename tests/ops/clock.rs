@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Blob, Gantry, image};
+use crate::harness::{Blob, Gantry, image, skipped};
 use crate::ops::eventually;
 
 /// Where Debian's package `faketime` puts its library.
@@ -15,8 +15,9 @@ fn library() -> Option<String> {
         .map(|place| format!("{place}/libfaketimeMT.so.1"))
         .find(|path| Path::new(path).exists());
     if found.is_none() {
-        println!(
-            "skipped: a_clock_that_jumps_a_day_takes_nothing_early: libfaketime (package faketime) is not installed"
+        skipped(
+            "a_clock_that_jumps_a_day_takes_nothing_early",
+            "libfaketime (package faketime) is not installed",
         );
     }
     found

@@ -113,12 +113,15 @@ async fn a_bad_failpoint_is_refused_at_the_start_with_what_is_known() {
         ("tag.set:zero", "expected the number of the pass"),
         ("tag.set:1:explode", "abort, eio, enospc, sleep=MS, pause"),
     ] {
-        let variables = [("GANTRY_FAIL_AT", plan)];
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().expect("a path")];
-        let (status, _, err) = run_with(&variables, &arguments).await;
-        assert_eq!(status.code(), Some(1), "{plan}");
-        assert!(err.contains("GANTRY_FAIL_AT") && err.contains(says), "{plan}: {err}");
-        assert!(!data.exists(), "nothing is made before the plan is understood");
+        for command in ["serve", "sweep", "verify"] {
+            let variables = [("GANTRY_FAIL_AT", plan)];
+            let arguments =
+                [command, "--set", "server.listen=127.0.0.1:0", "--data", data.to_str().expect("a path")];
+            let (status, _, err) = run_with(&variables, &arguments).await;
+            assert_eq!(status.code(), Some(1), "{command} {plan}");
+            assert!(err.contains("GANTRY_FAIL_AT") && err.contains(says), "{command} {plan}: {err}");
+            assert!(!data.exists(), "nothing is made before the plan is understood");
+        }
     }
     let (status, list, _) = run(&["failpoints"]).await;
     assert!(

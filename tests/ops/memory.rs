@@ -21,7 +21,7 @@ fn free_disk(path: &std::path::Path) -> u64 {
 async fn a_layer_of_4_gib_goes_up_and_down_in_64_mib() {
     let app = Gantry::options().set("log.access", "false").start().await;
     if free_disk(app.dir()) < 2 * LAYER {
-        println!("skipped: a_layer_of_4_gib_goes_up_and_down_in_64_mib: less than 8 GiB of free disk");
+        skipped("a_layer_of_4_gib_goes_up_and_down_in_64_mib", "less than 8 GiB of free disk");
         return;
     }
     let piece = Bytes::from(

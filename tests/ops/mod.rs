@@ -14,6 +14,8 @@ mod watch;
 
 use std::time::{Duration, Instant};
 
+use crate::harness::skipped;
+
 /// Waits until something holds that a server does by and by.
 pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -37,7 +39,7 @@ pub(crate) fn process_kib(pid: u32, key: &str) -> u64 {
 fn is_root(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("skipped: {test}: mounting a small file system needs root");
+        skipped(test, "mounting a small file system needs root");
     }
     root
 }

@@ -165,7 +165,7 @@ async fn a_subject_that_comes_back_keeps_its_referrers() {
 
 #[tokio::test]
 async fn an_upload_under_way_keeps_what_its_repository_was_promised() {
-    let app = promising("1s").start().await;
+    let app = promising("3s").start().await;
     let (repo, other) = (app.repo(), app.repo());
     let (first, second, unrelated) = (large(), Blob::new(90_000), large());
     let location = repo.start_upload().await;
@@ -175,7 +175,7 @@ async fn an_upload_under_way_keeps_what_its_repository_was_promised() {
     for piece in 0..6 {
         let bytes = second.bytes.slice(piece * 15_000..(piece + 1) * 15_000);
         repo.client.patch(&location, bytes).await.status(202);
-        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
     }
     let told = sweep(&app).await;
     assert_eq!(told.with_fate("kept"), [first.digest.as_str()]);

@@ -129,7 +129,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
             }
         };
         stage.renew(&format!("disk{kind}/data"));
-        let share = cycles / KINDS.len() as u64;
+        let share = cycles.div_ceil(KINDS.len() as u64);
         for cycle in 0..share {
             if cycle > 0 && cycle % 5 == 0 {
                 // A young store has other weak spots than an old one; and the disk must not fill up.

@@ -19,9 +19,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check, show or explain the configuration
     Config(ConfigArgs),
-    /// Free what nothing names any more, now; on a running server too
+    /// Free what nothing names any more, now (a running server does it itself, by its own settings)
     Sweep(SweepArgs),
-    /// Read everything that is stored and say what is damaged (exit code 0 or 1)
+    /// Read everything that is stored and say what is damaged (exit code 0 or 1; a running server does it itself)
     Verify(VerifyArgs),
     /// Ask a running registry whether it is well (exit code 0 or 1)
     Healthcheck(HealthcheckArgs),

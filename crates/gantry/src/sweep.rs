@@ -12,6 +12,7 @@ use crate::args::SweepArgs;
 
 pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
     let config = args.settings.load()?;
+    gantry_server::config::arm_failpoints()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
     runtime.block_on(sweep(args, config))
@@ -29,9 +30,7 @@ async fn sweep(args: &SweepArgs, config: Config) -> anyhow::Result<()> {
             Line::Error(error) => ended = Some(Err(error)),
         }
     };
-    let asked = control::ask(&data_dir, command, &mut tell)
-        .await
-        .with_context(|| format!("talking to the server of {}", data_dir.display()))?;
+    let asked = control::ask(&data_dir, command, &mut tell).await.with_context(|| asking(&data_dir))?;
     if !asked {
         here(args, config, &mut tell).await?;
     }
@@ -61,6 +60,11 @@ async fn here(args: &SweepArgs, config: Config, tell: &mut impl FnMut(Line)) -> 
     tell(result.map_or_else(|error| Line::Error(error.to_string()), Line::Sweep));
     store.close().await;
     Ok(())
+}
+
+/// What was tried when a server does not let itself be asked.
+pub(crate) fn asking(data_dir: &Path) -> String {
+    format!("asking the server of {} (only the user who runs it may, and root)", data_dir.display())
 }
 
 /// A store that is not there must not come into being by a command that was given the wrong directory.

@@ -14,10 +14,11 @@ use gantry_server::serve::control::{self, Line};
 use tokio::sync::mpsc;
 
 use crate::args::VerifyArgs;
-use crate::sweep::must_exist;
+use crate::sweep::{asking, must_exist};
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let config = args.settings.load()?;
+    gantry_server::config::arm_failpoints()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
     runtime.block_on(verify(args, config))
@@ -38,7 +39,7 @@ async fn verify(args: &VerifyArgs, config: Config) -> anyhow::Result<ExitCode> {
         Line::Swept(_) | Line::Sweep(_) => {}
     })
     .await
-    .with_context(|| format!("talking to the server of {}", data_dir.display()))?;
+    .with_context(|| asking(&data_dir))?;
     if !asked {
         here(args, config, &mut output).await?;
     }
