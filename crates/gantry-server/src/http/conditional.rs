@@ -3,14 +3,19 @@
 use gantry_oci::Digest;
 use http::{HeaderMap, HeaderValue, header};
 
-/// The entity tag of content: its digest, quoted.
-pub(crate) fn etag(digest: &Digest) -> HeaderValue {
+use super::reply;
+
+/// Says which content an answer is about: `Docker-Content-Digest`, and as its entity tag the digest in quotes.
+pub(crate) fn name_content(headers: &mut HeaderMap, digest: &Digest) {
     let mut room = [0; Digest::WRITTEN_MAX];
-    let digest = digest.write_into(&mut room).as_bytes();
+    let digest = digest.write_into(&mut room);
     let mut quoted = [b'"'; Digest::WRITTEN_MAX + 2];
-    quoted[1..=digest.len()].copy_from_slice(digest);
+    quoted[1..=digest.len()].copy_from_slice(digest.as_bytes());
+    headers.insert(reply::CONTENT_DIGEST, reply::value(digest));
     // A digest is letters, digits and a colon.
-    HeaderValue::from_bytes(&quoted[..digest.len() + 2]).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    if let Ok(etag) = HeaderValue::from_bytes(&quoted[..digest.len() + 2]) {
+        headers.insert(header::ETAG, etag);
+    }
 }
 
 /// Whether `If-None-Match` says that the client has this content already: quoted, weak, in a list, `*`, or as the bare

@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::Context;
 use super::manifests::accepted_delete;
 use crate::http::body::Part;
-use crate::http::reply::{self, Response, digest_value, empty, value};
+use crate::http::reply::{self, Response, empty, value};
 use crate::http::{ApiError, Body, conditional};
 use crate::registry::BlobBytes;
 
@@ -39,8 +39,7 @@ pub(super) async fn get(cx: &Context<'_>, name: &RepoName, digest: &Digest) -> R
         }
     };
     let headers = response.headers_mut();
-    headers.insert(reply::CONTENT_DIGEST, digest_value(digest));
-    headers.insert(header::ETAG, conditional::etag(digest));
+    conditional::name_content(headers, digest);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // Content under a digest never changes; `private` because a shared cache does not know who may read it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000"));

@@ -21,9 +21,7 @@ pub(super) async fn get(
         response.headers_mut().insert(header::CONTENT_TYPE, value(&manifest.media_type));
         response
     };
-    let headers = response.headers_mut();
-    headers.insert(reply::CONTENT_DIGEST, digest_value(&manifest.digest));
-    headers.insert(header::ETAG, conditional::etag(&manifest.digest));
+    conditional::name_content(response.headers_mut(), &manifest.digest);
     Ok(response)
 }
 
