@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::process_kib;
-use crate::harness::{Gantry, pieces};
+use crate::harness::{Gantry, pieces, skipped};
 
 const MIB: u64 = 1024;
 const LAYER: u64 = 4 << 30;
