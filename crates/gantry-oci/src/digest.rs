@@ -157,7 +157,16 @@ impl Digest {
         Tag::from_parts(self.algorithm().as_str(), &hex)
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// A digest from the bytes of its hash; `None`: the algorithm's have another length.
+    pub fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Option<Digest> {
+        Some(Digest(match algorithm {
+            Algorithm::Sha256 => Value::Sha256(hash.try_into().ok()?),
+            Algorithm::Sha512 => Value::Sha512(hash.try_into().ok()?),
+        }))
+    }
+
+    /// The hash itself.
+    pub fn bytes(&self) -> &[u8] {
         match &self.0 {
             Value::Sha256(bytes) => bytes,
             Value::Sha512(bytes) => bytes,

@@ -13,10 +13,10 @@ pub(super) struct DigestColumn(pub(super) Digest);
 
 impl ToSql for DigestColumn {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let mut bytes = vec![algorithm_to_number(self.0.algorithm())];
-        let hash =
-            hex::decode(self.0.hex()).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
-        bytes.extend_from_slice(&hash);
+        let hash = self.0.bytes();
+        let mut bytes = Vec::with_capacity(1 + hash.len());
+        bytes.push(algorithm_to_number(self.0.algorithm()));
+        bytes.extend_from_slice(hash);
         Ok(ToSqlOutput::from(bytes))
     }
 }
@@ -26,15 +26,7 @@ impl FromSql for DigestColumn {
         let (number, hash) = value.as_blob()?.split_first().ok_or(FromSqlError::InvalidType)?;
         let algorithm =
             algorithm_from_number(i64::from(*number)).ok_or(FromSqlError::OutOfRange(i64::from(*number)))?;
-        // In one piece: the growing text that hex makes by itself costs more than a row of a list does otherwise.
-        let mut room = [0; 128];
-        let hex = room.get_mut(..2 * hash.len()).ok_or(FromSqlError::InvalidType)?;
-        hex::encode_to_slice(hash, hex).map_err(FromSqlError::other)?;
-        let hex = std::str::from_utf8(hex).map_err(FromSqlError::other)?;
-        format!("{algorithm}:{hex}", algorithm = algorithm.as_str())
-            .parse()
-            .map(DigestColumn)
-            .map_err(FromSqlError::other)
+        Digest::from_bytes(algorithm, hash).map(DigestColumn).ok_or(FromSqlError::InvalidType)
     }
 }
 
