@@ -79,6 +79,31 @@ async fn the_server_sweeps_by_itself_and_counts() {
     repo.has_manifest("1", &built.manifest).await;
 }
 
+/// `gantry sweep | head`
+#[tokio::test]
+async fn the_sweep_goes_on_when_nobody_reads_what_it_prints() {
+    let mut app = promising("200ms").start().await;
+    let name = app.repo().name;
+    let repo = app.client().at(&name);
+    let blobs: Vec<_> = (0..3).map(|_| Blob::new(40_000)).collect();
+    for blob in &blobs {
+        repo.push_blob(blob).await;
+    }
+    lapse(200).await;
+    app.sigterm().await;
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gantry"));
+    let arguments = ["--set", "sweep.grace=200ms", "--set", "sweep.upload_expiry=200ms"];
+    command.args(["sweep", "--data"]).arg(app.data()).args(arguments).stdout(writer);
+    let status =
+        tokio::task::spawn_blocking(move || command.status()).await.expect("it runs").expect("it ends");
+    assert!(status.success(), "{status}");
+    for blob in &blobs {
+        assert!(!file_of(&app, &blob.digest).exists());
+    }
+}
+
 #[tokio::test]
 async fn terms_that_break_promises_are_refused() {
     let app = Gantry::start().await;

@@ -6,10 +6,10 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     match &args.command {
         ConfigCommand::Check(settings) => {
             settings.load()?;
-            println!("the configuration is fine");
+            crate::say("the configuration is fine\n");
         }
-        ConfigCommand::Show(settings) => print!("{}", toml::to_string(&settings.load()?.settings)?),
-        ConfigCommand::Example => print!("{}", gantry_server::config::EXAMPLE),
+        ConfigCommand::Show(settings) => crate::say(toml::to_string(&settings.load()?.settings)?),
+        ConfigCommand::Example => crate::say(gantry_server::config::EXAMPLE),
     }
     Ok(())
 }

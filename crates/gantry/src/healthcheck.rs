@@ -35,6 +35,6 @@ pub(crate) fn run(args: &HealthcheckArgs) -> anyhow::Result<()> {
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
         bail!("{url}: {status} {body}");
     }
-    println!("{url}: ok");
+    crate::say(format_args!("{url}: ok\n"));
     Ok(())
 }

@@ -7,6 +7,8 @@ mod serve;
 mod sweep;
 mod verify;
 
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -31,6 +33,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints. That nobody reads on (`gantry sweep | head`) is no reason to stop in the middle of the work.
+fn say(text: impl Display) {
+    match write!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => eprintln!("gantry: printing: {error}"),
+        _ => {}
+    }
+}
+
 /// An error and its causes. Some errors name their cause themselves; it is not said twice.
 fn sentence(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
@@ -47,6 +57,6 @@ fn failpoints() -> anyhow::Result<()> {
     let Some(list) = gantry_server::failpoints() else {
         anyhow::bail!("this gantry has no failpoints: build with `--features failpoints`");
     };
-    print!("{list}");
+    say(list);
     Ok(())
 }

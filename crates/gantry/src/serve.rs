@@ -21,7 +21,7 @@ pub(crate) fn run(mut args: ServeArgs) -> anyhow::Result<()> {
         .context("starting threads")?;
     runtime.block_on(gantry_server::serve::serve(config, |greeting| {
         if !args.quiet {
-            print!("{greeting}");
+            crate::say(greeting);
         }
     }))?;
     Ok(())

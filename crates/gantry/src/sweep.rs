@@ -9,6 +9,7 @@ use gantry_server::serve::control::{self, Line};
 use tokio::sync::mpsc;
 
 use crate::args::SweepArgs;
+use crate::say;
 
 pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
     let config = args.settings.load()?;
@@ -86,12 +87,12 @@ fn print(args: &SweepArgs, line: &Line) {
     }
     if args.json {
         // What was read from JSON or made here can be written as JSON.
-        println!("{}", serde_json::to_string(line).unwrap_or_default());
+        say(serde_json::to_string(line).unwrap_or_default() + "\n");
         return;
     }
     match line {
-        Line::Swept(item) => println!("{}", describe(item)),
-        Line::Sweep(report) => print!("{}", summary(report)),
+        Line::Swept(item) => say(describe(item) + "\n"),
+        Line::Sweep(report) => say(summary(report)),
         Line::Verify(_) | Line::Error(_) => {}
     }
 }

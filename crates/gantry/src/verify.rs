@@ -14,6 +14,7 @@ use gantry_server::serve::control::{self, Line};
 use tokio::sync::mpsc;
 
 use crate::args::VerifyArgs;
+use crate::say;
 use crate::sweep::{asking, must_exist};
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
@@ -110,16 +111,17 @@ impl Output {
             [] => String::new(),
             some => format!(" (in {})", some.join(", ")),
         };
-        println!("{what}: {}: {subject}{repositories}: {detail}: {}", kind.name(), action.name());
+        let (kind, action) = (kind.name(), action.name());
+        say(format_args!("{what}: {kind}: {subject}{repositories}: {detail}: {action}\n"));
     }
 
     fn done(&self, report: &Report) -> anyhow::Result<ExitCode> {
         if self.json {
             let mut document = serde_json::to_value(report)?;
             document["findings"] = serde_json::to_value(&self.findings)?;
-            println!("{}", serde_json::to_string_pretty(&document)?);
+            say(serde_json::to_string_pretty(&document)? + "\n");
         } else {
-            println!("{}", sentence(report));
+            say(sentence(report) + "\n");
         }
         Ok(if report.damage == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
