@@ -85,7 +85,9 @@ bench-instructions:  ## count the instructions of the hot paths with valgrind, i
 lint:  ## formatting and clippy, without warnings
 	$(CARGO) fmt --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) clippy -p gantry -- -D warnings  # as it is released, without what tests switch on
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target) --all-targets -- -D warnings
 
 .PHONY: audit
 audit:  ## licences, bans and sources of dependencies (needs cargo-deny)
