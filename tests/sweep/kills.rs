@@ -122,6 +122,37 @@ async fn kill_9_at_each_step_of_a_sweep_loses_and_leaks_nothing() {
 }
 
 #[tokio::test]
+async fn bytes_that_a_killed_push_left_without_a_row_are_kept_for_its_session() {
+    for repairs in [true, false] {
+        let plan = if repairs { "upload.published:1" } else { "upload.published:2" };
+        let mut app = promising("10s").variable("GANTRY_FAIL_AT", plan).start().await;
+        let repo = app.repo();
+        let (name, blob) = (repo.name.clone(), Blob::new(60_000));
+        if !repairs {
+            // An entry for the sweep waits already.
+            repo.push_blob(&blob).await;
+            repo.client.delete(&repo.blob(&blob.digest)).await.status(202);
+        }
+        let location = repo.start_upload().await;
+        repo.client.patch(&location, blob.bytes.clone()).await.status(202);
+        let finish = format!("{location}?digest={}", blob.digest);
+        repo.client.put(&finish, "").try_send().await.expect_err("the server died");
+        app.kill9();
+        app.without_variables().restart().await;
+        let repo = app.client().at(&name);
+        if repairs {
+            let data = app.data().to_str().expect("a path").to_owned();
+            let (_, told, _) = crate::harness::server::run(&["verify", "--repair", "--data", &data]).await;
+            assert!(told.contains("an upload session goes on with them: kept"), "{told}");
+        } else {
+            assert_eq!(sweep(&app).await.count("files"), 0);
+        }
+        repo.client.put(&finish, "").await.status(201);
+        repo.has_blob(&blob).await;
+    }
+}
+
+#[tokio::test]
 async fn kill_9_while_damage_is_set_aside_hides_it_and_loses_nothing_else() {
     for point in ["damage.marked", "damage.aside"] {
         let mut app = Gantry::options().variable("GANTRY_FAIL_AT", &format!("{point}:1")).start().await;

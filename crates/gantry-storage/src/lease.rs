@@ -146,10 +146,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether this does not pass by itself: what is kept for it need not be looked at again until it is dated anew.
+    /// Whether a referrer that is kept for it need not be looked at again until its subject is deleted anew. A tag or an index
+    /// that holds one may go, and nothing dates the referrer then.
     #[must_use]
     pub fn is_final(self) -> bool {
-        !matches!(self, Reason::Promised | Reason::UploadUnderWay)
+        matches!(self, Reason::Referenced | Reason::SubjectThere)
     }
 
     /// In words, for people.

@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use gantry_oci::Digest;
 use gantry_storage::failpoint::Point;
-use gantry_storage::{Candidate, CandidateKind, DeletedSubject, FreedBlob, Sweep, Terms, Verdict};
+use gantry_storage::{
+    Candidate, CandidateKind, DeletedSubject, FreedBlob, StorageError, Sweep, Terms, Verdict,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::SendTimeoutError;
 
 use super::{Registry, Result, pass};
 
@@ -22,6 +25,9 @@ const BATCH: usize = 64;
 const FILES: usize = 512;
 /// The longest pause after a batch.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a sweep waits for somebody who reads what it tells, while others wait for the sweep.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Something that the sweep looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +121,8 @@ impl Registry {
     /// # Errors
     /// The store failed; what was removed before stays removed.
     pub async fn sweep(&self, dry_run: bool, tell: Option<&Sender<SweepItem>>) -> Result<SweepReport> {
-        let _alone = self.sweeping.lock().await;
+        // A dry run only reads, for as long as somebody takes to read what it tells.
+        let _alone = if dry_run { None } else { Some(self.sweeping.lock().await) };
         let started = Instant::now();
         // Sessions that have no row yet get one, which the transactions see.
         if !dry_run {
@@ -229,7 +236,12 @@ impl Run<'_> {
             }
             if let Some(tell) = self.tell {
                 // Whoever asked may have gone; the sweep goes on.
-                let _ = tell.send(item).await;
+                if dry_run {
+                    let _ = tell.send(item).await;
+                } else if let Err(SendTimeoutError::Timeout(_)) = tell.send_timeout(item, PATIENCE).await {
+                    tracing::warn!("nobody reads what the sweep tells; it goes on without telling");
+                    self.tell = None;
+                }
             }
         }
         if !dry_run {
@@ -264,8 +276,10 @@ impl Run<'_> {
                 continue;
             }
             let mut done = Vec::with_capacity(page.len());
+            // Bytes that a crash left between their name and their row: their session goes on with them.
+            let awaited = registry.meta.upload_digests().await?;
             for freed in page {
-                if self.remove_file(&freed).await? {
+                if !awaited.contains(&freed.digest) && self.remove_file(&freed).await? {
                     done.push(freed);
                 }
             }
@@ -283,10 +297,19 @@ impl Run<'_> {
     async fn remove_file(&mut self, freed: &FreedBlob) -> Result<bool> {
         let registry = self.registry;
         let Some(_alone) = registry.locks.try_removing(&freed.digest) else { return Ok(false) };
-        let has_row = registry.meta.blob_state(&freed.digest).await?.is_some();
+        // A row that holds the bytes itself needs no file.
+        let state = registry.meta.blob_state(&freed.digest).await?;
+        let has_row = state.is_some_and(|state| !state.inline);
         if gantry_storage::lease::may_remove_file(has_row) {
             pass(Point::SweepLooked)?;
-            let existed = registry.blobs.remove(&freed.digest, freed.location.as_deref()).await?;
+            let existed = match registry.blobs.remove(&freed.digest, freed.location.as_deref()).await {
+                // One file that does not go must not keep the others.
+                Err(error @ StorageError::Io { .. }) => {
+                    tracing::warn!(digest = %freed.digest, %error, "a file could not be removed; it is tried again");
+                    return Ok(false);
+                }
+                other => other?,
+            };
             pass(Point::SweepRemoved)?;
             self.report.files += u64::from(existed);
         }

@@ -13,7 +13,7 @@ pub mod suite;
 mod sweep;
 pub mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -99,6 +99,10 @@ pub trait MetaStore: VerifyRows + Send + Sync + 'static {
 
     /// Sessions that nobody touched since `touched_before`, the oldest first, at most `limit`.
     async fn expired_uploads(&self, touched_before: Timestamp, limit: usize) -> Result<Vec<UploadRow>>;
+
+    /// What the bytes of each session that are in the blob store come to. A crash may have left them under this name, without a
+    /// row: then the session goes on with them.
+    async fn upload_digests(&self) -> Result<HashSet<Digest>>;
 
     /// The store's own time, by which promises and upload sessions expire.
     fn clock(&self) -> StoreClock;

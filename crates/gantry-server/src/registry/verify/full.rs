@@ -395,6 +395,10 @@ impl Full<'_> {
         let mut detail = format!("no row knows its {} bytes", file.size);
         let mut action = Action::Reported;
         match alone {
+            _ if self.checks.meta.upload_digests().await?.contains(&digest) => {
+                detail.push_str("; an upload session goes on with them");
+                action = Action::Kept;
+            }
             None => {
                 detail.push_str("; a push of it is under way");
                 action = Action::Kept;

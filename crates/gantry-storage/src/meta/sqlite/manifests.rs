@@ -116,6 +116,10 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
             id
         }
     };
+    if let Some(subject) = &manifest.subject {
+        // Whoever pushes a referrer may be about to push its subject again.
+        sweep::renew_subject(batch, repository, subject)?;
+    }
     for tag in &manifest.tags {
         tags::set(batch, &manifest.repo, repository, tag, id, now)?;
     }

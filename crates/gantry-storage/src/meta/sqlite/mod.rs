@@ -27,6 +27,7 @@ mod writer;
 #[cfg(test)]
 mod stress;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -219,7 +220,12 @@ impl ExaminedDatabase {
         health: Health,
     ) -> Result<SqliteMeta, OpenDatabaseError> {
         let open = uploads::count(&self.connection)?;
-        let clock = StoreClock::resume(schema::clock(&self.connection)?);
+        let saved = schema::clock(&self.connection)?;
+        let clock = StoreClock::resume(saved);
+        if saved.is_none() {
+            // A migration may have dated things by the wall clock: from now on they go by this one, also after a crash.
+            schema::save_clock(&self.connection, clock.now())?;
+        }
         let (log, left) = SessionLog::open(&self.path).map_err(|error| {
             OpenDatabaseError::Storage(StorageError::from_io("reading the log of upload sessions", error))
         })?;
@@ -415,6 +421,12 @@ impl MetaStore for SqliteMeta {
         self.readers
             .read("looking for old uploads", move |c| uploads::expired(c, touched_before, limit))
             .await
+    }
+
+    async fn upload_digests(&self) -> Result<HashSet<Digest>> {
+        // Rows that a killed process left in its log count too.
+        self.flush().await?;
+        self.readers.read("looking for uploads", uploads::digests).await
     }
 
     fn clock(&self) -> StoreClock {

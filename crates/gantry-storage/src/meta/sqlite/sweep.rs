@@ -260,6 +260,15 @@ pub(super) fn note_subject(batch: &Batch<'_>, repository: i64, digest: &Digest) 
         .map(drop)
 }
 
+/// A referrer came after its subject was deleted: what refers to that subject stays for another grace period.
+pub(super) fn renew_subject(batch: &Batch<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
+    batch
+        .connection
+        .prepare_cached("UPDATE deleted_subjects SET since = ?3 WHERE repository = ?1 AND digest = ?2")?
+        .execute((repository, DigestColumn(*digest), batch.now.0))
+        .map(drop)
+}
+
 pub(super) fn forget_subject(batch: &Batch<'_>, subject: &DeletedSubject) -> rusqlite::Result<()> {
     let Some(repository) = repos::id(batch.connection, &subject.repo)? else { return Ok(()) };
     batch

@@ -1,7 +1,9 @@
 //! Upload sessions.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
-use gantry_oci::{RepoName, UploadId};
+use gantry_oci::{Digest, Hasher, RepoName, UploadId};
 use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 use super::value::{algorithm_from_number, algorithm_to_number, integer, parsed, unsigned};
@@ -33,6 +35,21 @@ pub(super) fn expired(
     limit: usize,
 ) -> rusqlite::Result<Vec<UploadRow>> {
     connection.prepare_cached(EXPIRED)?.query_map((touched_before.0, integer(limit)), upload)?.collect()
+}
+
+/// What the bytes of each session with bytes in the blob store come to.
+pub(super) fn digests(connection: &Connection) -> rusqlite::Result<HashSet<Digest>> {
+    connection
+        .prepare_cached("SELECT algorithm, hash_state FROM uploads WHERE buffered IS NULL")?
+        .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?
+        .filter_map(|row| {
+            row.map(|(algorithm, state)| {
+                let hasher = Hasher::restore(algorithm_from_number(algorithm)?, &state)?;
+                Some(hasher.finish())
+            })
+            .transpose()
+        })
+        .collect()
 }
 
 /// How many there are. Walks them all: for the start only.
