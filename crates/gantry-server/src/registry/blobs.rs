@@ -35,35 +35,47 @@ impl BlobBytes {
     }
 }
 
+/// What somebody who asks for a blob or a manifest will do with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Read it. That goes on where nothing can be written.
+    ToRead,
+    /// Rely on its being there, and not push it. Where the promise cannot be written down there is none.
+    WhetherItIsThere,
+}
+
+impl Asked {
+    /// What to tell after a promise had to be renewed.
+    pub(super) fn renewed<T>(self, renewed: Result<bool, StorageError>, thing: T) -> Result<Option<T>> {
+        match (renewed, self) {
+            (Ok(there), _) => Ok(there.then_some(thing)),
+            (Err(StorageError::ReadOnly { .. } | StorageError::Full { .. }), Asked::ToRead) => {
+                Ok(Some(thing))
+            }
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+}
+
 impl Registry {
     /// A blob's record (end-2).
     ///
     /// # Errors
     /// Neither repository nor blob, or the store failed.
-    pub async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Blob> {
-        match self.promised_blob(repo, digest).await? {
+    pub async fn blob(&self, repo: &RepoName, digest: &Digest, asked: Asked) -> Result<Blob> {
+        match self.promised_blob(repo, digest, asked).await? {
             Some(blob) => Ok(blob),
             None => Err(self.missing(repo, blob_unknown(repo, digest)).await),
         }
     }
 
     /// A blob that a client is about to be told of, and will rely on: the sweep leaves it alone for the grace period.
-    async fn promised_blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Blob>> {
+    async fn promised_blob(&self, repo: &RepoName, digest: &Digest, asked: Asked) -> Result<Option<Blob>> {
         let Some(blob) = self.meta.blob(repo, digest).await? else { return Ok(None) };
         if !self.limits.promises.must_renew(blob.unreferenced_since, self.meta.now()) {
             return Ok(Some(blob));
         }
-        self.renewed(self.meta.renew_blob(repo, digest).await, blob)
-    }
-
-    /// What to tell after a promise was renewed. Where nothing can be written, nothing can be swept or pushed either, and
-    /// reading goes on.
-    pub(super) fn renewed<T>(&self, renewed: Result<bool, StorageError>, thing: T) -> Result<Option<T>> {
-        match renewed {
-            Ok(there) => Ok(there.then_some(thing)),
-            Err(StorageError::ReadOnly { .. } | StorageError::Full { .. }) => Ok(Some(thing)),
-            Err(error) => Err(error.into()),
-        }
+        asked.renewed(self.meta.renew_blob(repo, digest).await, blob)
     }
 
     /// Opens a blob for reading.
@@ -125,7 +137,7 @@ impl Registry {
         from: Option<&RepoName>,
         may_pull: impl Fn(&RepoName) -> bool,
     ) -> Result<bool> {
-        if self.promised_blob(repo, digest).await?.is_some() {
+        if self.promised_blob(repo, digest, Asked::WhetherItIsThere).await?.is_some() {
             return Ok(true);
         }
         let candidates = match from {

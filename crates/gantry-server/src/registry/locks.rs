@@ -5,6 +5,7 @@
 //! it only when nobody has it. One process owns a data directory, so locks in memory are enough.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use gantry_oci::Digest;
@@ -17,8 +18,16 @@ pub(super) type Publishing = OwnedRwLockReadGuard<()>;
 pub(super) type Removing = OwnedRwLockWriteGuard<()>;
 
 /// A lock for each digest that somebody works on.
-#[derive(Default)]
-pub(super) struct DigestLocks(Mutex<HashMap<Digest, Weak<RwLock<()>>>>);
+pub(super) type DigestLocks = Locks<Digest>;
+
+/// A lock for each thing that somebody works on.
+pub(super) struct Locks<K>(Mutex<HashMap<K, Weak<RwLock<()>>>>);
+
+impl<K> Default for Locks<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
 
 impl DigestLocks {
     /// Waits until nobody removes the digest's bytes.
@@ -30,10 +39,17 @@ impl DigestLocks {
     pub(super) fn try_removing(&self, digest: &Digest) -> Option<Removing> {
         self.lock(digest).try_write_owned().ok()
     }
+}
 
-    fn lock(&self, digest: &Digest) -> Arc<RwLock<()>> {
+impl<K: Copy + Eq + Hash> Locks<K> {
+    /// Waits until nobody else has it.
+    pub(super) async fn alone(&self, key: &K) -> OwnedRwLockWriteGuard<()> {
+        self.lock(key).write_owned().await
+    }
+
+    fn lock(&self, key: &K) -> Arc<RwLock<()>> {
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = locks.get(digest).and_then(Weak::upgrade) {
+        if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {
             return lock;
         }
         // Amortised: the map at most doubles between two clearings.
@@ -41,7 +57,7 @@ impl DigestLocks {
             locks.retain(|_, lock| lock.strong_count() > 0);
         }
         let lock = Arc::new(RwLock::new(()));
-        locks.insert(*digest, Arc::downgrade(&lock));
+        locks.insert(*key, Arc::downgrade(&lock));
         lock
     }
 }

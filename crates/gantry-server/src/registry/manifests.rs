@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use gantry_oci::{Digest, Manifest, ManifestKind, ManifestRules, Reference, RepoName, Tag};
 use gantry_storage::{NewManifest, PutManifest, StoredManifest, Terms};
 
-use super::{ByteSource, Registry, RegistryError, Result};
+use super::{Asked, ByteSource, Registry, RegistryError, Result};
 
 /// What a push of a manifest did.
 #[derive(Debug)]
@@ -23,8 +23,13 @@ impl Registry {
     ///
     /// # Errors
     /// Neither repository nor manifest, or the store failed.
-    pub async fn manifest(&self, repo: &RepoName, reference: &Reference) -> Result<Arc<StoredManifest>> {
-        match self.promised_manifest(repo, reference).await? {
+    pub async fn manifest(
+        &self,
+        repo: &RepoName,
+        reference: &Reference,
+        asked: Asked,
+    ) -> Result<Arc<StoredManifest>> {
+        match self.promised_manifest(repo, reference, asked).await? {
             Some(manifest) => Ok(manifest),
             None => Err(self.missing(repo, manifest_unknown(repo, reference)).await),
         }
@@ -35,13 +40,14 @@ impl Registry {
         &self,
         repo: &RepoName,
         reference: &Reference,
+        asked: Asked,
     ) -> Result<Option<Arc<StoredManifest>>> {
         let Some(manifest) = self.meta.manifest(repo, reference).await? else { return Ok(None) };
         let due = |terms: Terms| terms.must_renew(manifest.idle_since, self.meta.now());
         if !self.limits.untagged.is_some_and(due) {
             return Ok(Some(manifest));
         }
-        self.renewed(self.meta.renew_manifest(repo, &manifest.digest).await, manifest)
+        asked.renewed(self.meta.renew_manifest(repo, &manifest.digest).await, manifest)
     }
 
     /// Stores a manifest under its digest and tags (end-7). When this returns, all of it survives a power cut.

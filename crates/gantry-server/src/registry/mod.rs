@@ -22,7 +22,7 @@ use gantry_storage::{BlobStore, MetaStore, StorageError, Store, Terms};
 
 use locks::DigestLocks;
 
-pub use blobs::{Blob, BlobBytes};
+pub use blobs::{Asked, Blob, BlobBytes};
 pub use error::{BodyError, RegistryError, Result};
 pub use lists::Listing;
 pub use manifests::ManifestPut;

@@ -16,7 +16,7 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 
 /// GET and HEAD. HEAD never opens the bytes (the record knows size and digest) and has no ranges (RFC 9110, 14.2).
 pub(super) async fn get(cx: &Context<'_>, name: &RepoName, digest: &Digest) -> Result<Response, ApiError> {
-    let blob = cx.app.registry.blob(name, digest).await?;
+    let blob = cx.app.registry.blob(name, digest, cx.asked()).await?;
     let size = blob.size;
     let mut response = if conditional::not_modified(cx.headers, digest) {
         empty(StatusCode::NOT_MODIFIED)

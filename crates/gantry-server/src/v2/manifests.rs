@@ -13,7 +13,7 @@ pub(super) async fn get(
     name: &RepoName,
     reference: &Reference,
 ) -> Result<Response, ApiError> {
-    let manifest = cx.app.registry.manifest(name, reference).await?;
+    let manifest = cx.app.registry.manifest(name, reference, cx.asked()).await?;
     let mut response = if conditional::not_modified(cx.headers, &manifest.digest) {
         empty(StatusCode::NOT_MODIFIED)
     } else {

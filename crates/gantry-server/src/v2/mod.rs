@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::app::App;
 use crate::http::{ApiError, Peer, RequestBody, RequestId, Response, error, reply};
 use crate::policy::{self, Caller, Permit};
+use crate::registry::Asked;
 
 /// What handlers know of a request beside the [`Request`] itself.
 struct Context<'a> {
@@ -29,6 +30,11 @@ impl Context<'_> {
     /// The path of a request as the client must write it, for `Location` and `Link`.
     fn path(&self, request: &Request) -> String {
         format!("{}{}", self.app.config.base_path, request.path_and_query())
+    }
+
+    /// What the client does with a blob or manifest that it asks for.
+    fn asked(&self) -> Asked {
+        if self.head { Asked::WhetherItIsThere } else { Asked::ToRead }
     }
 
     /// The text of a header, when it is there and is text.

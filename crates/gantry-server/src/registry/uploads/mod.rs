@@ -18,7 +18,7 @@ use gantry_storage::failpoint::Point;
 use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Terms, UploadRow};
 use tokio::sync::OwnedMutexGuard;
 
-use super::locks::DigestLocks;
+use super::locks::{DigestLocks, Locks};
 use super::{ByteSource, Limits, RegistryError, Result, in_own_task, pass};
 use session::{Before, Data, Session, Sink};
 
@@ -56,6 +56,8 @@ struct Inner {
     /// (A clock would not do: after a power cut it may have gone back.)
     resting: Mutex<HashSet<UploadId>>,
     sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
+    /// Sessions that are being brought back.
+    waking: Locks<UploadId>,
 }
 
 /// What a request says about the piece that it carries.
@@ -91,6 +93,7 @@ impl Uploads {
             expiry: limits.upload_expiry,
             resting: Mutex::default(),
             sessions: Mutex::default(),
+            waking: Locks::default(),
         }))
     }
 
@@ -294,8 +297,13 @@ impl Inner {
         Ok(session)
     }
 
-    /// Brings a resting session back from its row.
+    /// Brings a resting session back from its row. Its bytes may have to be read again: whoever else asks waits for that rather
+    /// than doing it too.
     async fn wake(&self, upload: UploadId) -> Result<Arc<Session>> {
+        let _alone = self.waking.alone(&upload).await;
+        if let Some(held) = self.lock_sessions().get(&upload).cloned() {
+            return Ok(held);
+        }
         let unknown = RegistryError::UploadUnknown(upload);
         let Some(row) = self.meta.upload(&upload).await? else { return Err(unknown) };
         let Some(data) = self.restore(&row).await? else {
