@@ -221,3 +221,64 @@ async fn a_pull_under_way_outlives_the_deletion_and_the_sweep() {
     let seen: Vec<_> = seen.into_iter().map(|seen| seen.expect("no puller saw anything else")).collect();
     assert!(seen.iter().all(|seen| seen[0] > 0 && seen[1] > 0), "both were seen: {seen:?}");
 }
+
+/// distribution #4478: four parallel pushes of an image, or eight attaches to one, tear what they all write.
+#[tokio::test]
+async fn distribution_4478_parallel_pushes_and_attaches_tear_nothing() {
+    let app = promising("10s").set("sweep.interval", "\"50ms\"").start().await;
+    let repo = app.repo();
+    let built = image().layers(types::OCI_LAYER, &[Blob::new(50_000), Blob::new(500)]).build();
+    let pushes = (0..4).map(|_| {
+        let (repo, built) = (repo.clone(), built.clone());
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                repo.push("1", &built).await;
+                repo.has_manifest("1", &built.manifest).await;
+            }
+        })
+    });
+    for push in pushes.collect::<Vec<_>>() {
+        push.await.expect("no push is torn");
+    }
+    let attaches = (0..8).map(|_| {
+        let (repo, subject) = (repo.clone(), built.descriptor());
+        tokio::spawn(async move {
+            repo.push_by_digest(&image().artifact("x/signature").subject(&subject).build()).await;
+        })
+    });
+    for attach in attaches.collect::<Vec<_>>() {
+        attach.await.expect("no attach is torn");
+    }
+    assert_eq!(repo.referrers(built.digest()).await.len(), 8);
+    for blob in &built.blobs {
+        repo.has_blob(blob).await;
+    }
+}
+
+/// CVE-2026-35172: a deleted blob is readable again once another repository was asked for it.
+#[tokio::test]
+async fn cve_2026_35172_a_deleted_blob_stays_deleted_whoever_asks_elsewhere() {
+    let app = promising("10s").start().await;
+    let (repo, other) = (app.repo(), app.repo());
+    let blob = Blob::new(50_000);
+    repo.push_blob(&blob).await;
+    other.push_blob(&blob).await;
+    repo.has_blob(&blob).await;
+    repo.client.delete(&repo.blob(&blob.digest)).await.status(202);
+    other.has_blob(&blob).await;
+    repo.lacks_blob(&blob.digest).await;
+}
+
+/// CVE-2026-41888: where nothing may be deleted, tags can be deleted nevertheless.
+#[tokio::test]
+async fn cve_2026_41888_where_nothing_may_be_deleted_no_tag_is() {
+    let app = promising("10s").set("registry.delete", "[]").start().await;
+    let repo = app.repo();
+    let built = image().build();
+    repo.push("1", &built).await;
+    for path in [repo.manifest("1"), repo.manifest(built.digest()), repo.blob(&built.blobs[0].digest)] {
+        repo.client.delete(&path).await.status(405).error("UNSUPPORTED");
+    }
+    repo.has_manifest("1", &built.manifest).await;
+    assert_eq!(repo.tags().await, ["1"]);
+}
