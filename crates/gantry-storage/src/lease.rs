@@ -52,12 +52,8 @@ impl Terms {
         let Some(since) = facts.unreferenced_since else { return Verdict::Keep(Reason::Referenced) };
         if facts.referenced {
             Verdict::Keep(Reason::Referenced)
-        } else if since > self.cutoff(now) {
-            Verdict::Keep(Reason::Promised)
-        } else if facts.uploading {
-            Verdict::Keep(Reason::UploadUnderWay)
         } else {
-            Verdict::Remove
+            self.unnamed(since, facts.uploading, now)
         }
     }
 
@@ -71,9 +67,16 @@ impl Terms {
             Verdict::Keep(Reason::Listed)
         } else if facts.subject_there {
             Verdict::Keep(Reason::SubjectThere)
-        } else if since > self.cutoff(now) {
+        } else {
+            self.unnamed(since, facts.uploading, now)
+        }
+    }
+
+    /// Whether goes what nothing names.
+    fn unnamed(self, since: Timestamp, uploading: bool, now: Timestamp) -> Verdict {
+        if since > self.cutoff(now) {
             Verdict::Keep(Reason::Promised)
-        } else if facts.uploading {
+        } else if uploading {
             Verdict::Keep(Reason::UploadUnderWay)
         } else {
             Verdict::Remove
