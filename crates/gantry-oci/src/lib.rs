@@ -6,6 +6,7 @@
 //! IDs such as E-2.5 or T61 are those of `docs/protocol.md`.
 
 pub mod accept;
+pub mod access;
 pub mod challenge;
 pub mod descriptor;
 pub mod digest;
