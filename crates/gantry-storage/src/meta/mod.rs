@@ -6,6 +6,7 @@
 //!
 //! Order is byte order of the UTF-8 text everywhere, and pages are keyset pages: "at most `limit`, strictly after this".
 
+pub mod access;
 mod referrers;
 pub mod sqlite;
 #[cfg(any(test, feature = "suite"))]
