@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
+use gantry_oci::access::Role;
 use gantry_storage::{Damaged, MetaStats, OpenError, Space, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::auth::{Auth, HtpasswdError};
+use crate::auth::{Auth, HtpasswdError, Source};
 use crate::config::Config;
 use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
-use crate::policy::Rules;
+use crate::policy::{Parts, Rules};
 use crate::registry::verify::VerifyReadings;
 use crate::registry::{Limits, Registry, Schedule, SweepItem, SweepReport};
 
@@ -63,7 +65,7 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
     pub(crate) auth: Auth,
-    pub(crate) rules: Rules,
+    rules: ArcSwap<Rules>,
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
@@ -83,15 +85,17 @@ impl App {
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
-        let rules = Rules {
-            anonymous: config.anonymous,
+        let rules = Rules::new(Parts {
+            anonymous: config.settings.auth.anonymous,
             accounts: auth.has_accounts(),
             delete: config.settings.registry.delete.clone(),
-        };
+            source_roles: vec![(Source::Htpasswd, Role::Delete, "auth.htpasswd.role")],
+            ..Parts::default()
+        });
         Ok(Self {
             registry,
             auth,
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             metrics,
             draining: AtomicBool::new(false),
             request_ids: RequestIds::new(),
@@ -99,6 +103,11 @@ impl App {
             space,
             config,
         })
+    }
+
+    /// The rules that decisions are made by now.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
     }
 
     /// A new request id.

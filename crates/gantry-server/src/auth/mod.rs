@@ -6,6 +6,7 @@
 
 mod basic;
 mod htpasswd;
+mod identity;
 mod remember;
 mod waiting;
 
@@ -13,31 +14,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gantry_oci::access::Subject;
 use tokio::sync::Semaphore;
 
 use basic::Credentials;
 pub use htpasswd::{Htpasswd, HtpasswdError};
+pub use identity::{Bounds, Credential, Identity, Known, Source};
 use remember::Remember;
 use waiting::Waiting;
-
-/// Who is calling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// Nobody in particular.
-    Anonymous,
-    /// An account, by name.
-    Account(Arc<str>),
-}
-
-impl Identity {
-    /// The name under which the caller owns things; empty for anonymous.
-    pub fn subject(&self) -> &str {
-        match self {
-            Identity::Anonymous => "",
-            Identity::Account(name) => name,
-        }
-    }
-}
 
 /// Credentials that are nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +29,18 @@ pub enum AuthError {
     /// Wrong name or password, a scheme that is not spoken, or no credentials in the header at all.
     #[error("the credentials are not valid")]
     Refused,
+    /// A bearer token that is nobody's, or not any more.
+    #[error("the token is not valid: {0}")]
+    BadToken(&'static str),
+    /// This address is not served.
+    #[error("this address is not allowed to use the registry")]
+    Address,
+    /// After too many failures this name waits, from this address.
+    #[error("too many failed logins; try again in {0} seconds")]
+    Wait(u64),
+    /// A system that vouches for callers does not answer.
+    #[error("{0} does not answer; try again")]
+    Unavailable(&'static str),
     /// Too many checks for one address at once.
     #[error("too many logins from this address at once; try again")]
     Busy,
@@ -108,18 +104,18 @@ impl Auth {
         client: IpAddr,
     ) -> Result<Identity, AuthError> {
         let (Some(htpasswd), Some(header)) = (&self.htpasswd, authorization) else {
-            return Ok(Identity::Anonymous);
+            return Ok(Identity::anonymous());
         };
         let credentials = Credentials::parse(header.as_bytes()).ok_or(AuthError::Refused)?;
         let generation = htpasswd.generation();
         if self.remember.knows(generation, &credentials) {
-            return Ok(Identity::Account(credentials.name.as_str().into()));
+            return Ok(somebody(&credentials));
         }
         let _place = self.waiting.enter(client).ok_or(AuthError::Busy)?;
         // The semaphore is never closed; if it were, refusing is the safe answer.
         let permit = Arc::clone(&self.checks).acquire_owned().await.map_err(|_| AuthError::Refused)?;
         if self.remember.knows(generation, &credentials) {
-            return Ok(Identity::Account(credentials.name.as_str().into()));
+            return Ok(somebody(&credentials));
         }
         let hash = htpasswd.hash_of(&credentials.name);
         let (credentials, good) = tokio::task::spawn_blocking(move || {
@@ -134,6 +130,13 @@ impl Auth {
             return Err(AuthError::Refused);
         }
         self.remember.learn(generation, &credentials);
-        Ok(Identity::Account(credentials.name.as_str().into()))
+        Ok(somebody(&credentials))
+    }
+}
+
+fn somebody(credentials: &Credentials) -> Identity {
+    match Subject::account(&credentials.name) {
+        Ok(subject) => Identity::plain(subject, Source::Htpasswd, Credential::Password),
+        Err(_) => Identity::anonymous(),
     }
 }

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::http::{ApiError, Peer, RequestBody, RequestId, Response, error, reply};
+use crate::http::{ApiError, Door, Peer, RequestBody, RequestId, Response, error, reply};
 use crate::policy::{self, Caller, Permit};
 use crate::registry::Asked;
 
@@ -62,9 +62,16 @@ pub(crate) async fn handle(
     let mut response = match answer(app, peer, parts, request, body).await {
         Ok(response) => response,
         Err(failure) => {
+            let request = Request::parse(&parts.method, path, parts.uri.query());
+            let scopes = request.as_ref().map(policy::scopes_of).unwrap_or_default();
             // A failed upload request tells where the session can go on: at the address that was just asked.
             let location = format!("{}{path}", app.config.base_path);
-            error::render(&failure, request_id, Some(&location))
+            error::render(
+                &failure,
+                request_id,
+                Some(&location),
+                &Door { scopes, ..Door::of(&app.config, peer, parts) },
+            )
         }
     };
     response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
@@ -87,10 +94,10 @@ async fn answer(
             return Err(refused.into());
         }
     };
-    if app.auth.has_accounts() && !identity.subject().is_empty() {
+    if !identity.is_anonymous() {
         app.metrics.login(true);
     }
-    let permit = policy::decide(identity, request?, &app.rules)?;
+    let permit = policy::decide(identity, request?, &app.rules())?;
     dispatch(app, permit, parts, body).await
 }
 
