@@ -7,7 +7,9 @@
 mod basic;
 mod htpasswd;
 mod identity;
+pub mod password;
 mod remember;
+pub mod secret;
 mod waiting;
 
 use std::net::IpAddr;
