@@ -106,6 +106,19 @@ pub enum Changed {
     LastAdmin,
 }
 
+impl Changed {
+    /// Why nothing was done, as the audit log says it.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Changed::Done => None,
+            Changed::Exists => Some("exists"),
+            Changed::Unknown => Some("unknown"),
+            Changed::LastAdmin => Some("last admin"),
+        }
+    }
+}
+
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
