@@ -5,7 +5,11 @@
 //! as further sources in [`Auth::identify`].
 
 mod basic;
+pub mod bearer;
+mod fetch;
+pub mod foreign;
 mod htpasswd;
+mod jwt;
 mod remember;
 mod waiting;
 
