@@ -6,6 +6,7 @@
 
 mod load;
 mod settings;
+mod tokens;
 mod value;
 
 use std::net::SocketAddr;
@@ -18,7 +19,9 @@ pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
 pub use settings::{
     Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
 };
-pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
+pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
+pub(crate) use tokens::{is_url, web_address};
+pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span, Texts};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -54,7 +57,7 @@ impl Config {
     /// Settings that contradict each other, and an open door to the network that nobody asked for.
     pub fn new(settings: Settings, data_dir: PathBuf) -> Result<Self, ConfigError> {
         let listen = settings.server.listen.0;
-        let accounts = settings.auth.htpasswd.file.is_some();
+        let accounts = has_accounts(&settings.auth);
         let anonymous = match settings.auth.anonymous {
             Some(written) => written,
             None if accounts => Anonymous::None,
@@ -125,6 +128,7 @@ impl Config {
             }
         }
         check_sweep(&settings.sweep)?;
+        tokens::check(&settings.auth)?;
         if settings.verify.interval.0.is_some_and(|interval| interval < Duration::from_millis(100)) {
             return Err(wrong("verify.interval", "is too short: expected at least 100ms, or \"off\""));
         }
@@ -149,8 +153,13 @@ impl Config {
 
     /// Whether accounts exist.
     pub fn has_accounts(&self) -> bool {
-        self.settings.auth.htpasswd.file.is_some()
+        has_accounts(&self.settings.auth)
     }
+}
+
+/// Whether a method is configured by which callers can be somebody.
+fn has_accounts(auth: &settings::Auth) -> bool {
+    auth.htpasswd.file.is_some() || !auth.issuer.is_empty() || !auth.oidc.is_empty()
 }
 
 /// A promise must outlive what relies on it.

@@ -28,7 +28,7 @@ pub(super) async fn handle(
     let path = parts.uri.path();
     let (endpoint, response) = if let Err(error) = framed(&parts, &busy) {
         (None, error::render(&error, &id, None, &Door::of(&app.config, peer, &parts)))
-    } else if path == "/v2" || path.starts_with("/v2/") {
+    } else if gantry_oci::is_api(path) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
