@@ -5,6 +5,7 @@ pub(crate) mod conditional;
 mod door;
 pub(crate) mod error;
 pub(crate) mod peer;
+pub(crate) mod problem;
 pub(crate) mod reply;
 mod request_id;
 
@@ -12,5 +13,6 @@ pub(crate) use body::{Body, Outlet, RequestBody};
 pub(crate) use door::Door;
 pub(crate) use error::ApiError;
 pub(crate) use peer::Peer;
+pub(crate) use problem::Problem;
 pub(crate) use reply::Response;
 pub(crate) use request_id::RequestId;
