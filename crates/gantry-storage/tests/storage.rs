@@ -18,7 +18,7 @@ use gantry_oci::{Algorithm, Digest, Hasher, Reference};
 use gantry_storage::blobs::suite::{content, read, store as store_blob};
 use gantry_storage::meta::suite::{blob, manifest, repo, tag, upload, upload_id};
 use gantry_storage::{
-    BlobContent, NewBlob, NewManifest, OpenError, StorageError, Store, StoreConfig, UploadRow,
+    BlobContent, NewBlob, NewManifest, OpenError, StorageError, Store, StoreConfig, TagLocks, UploadRow,
 };
 
 /// A directory that goes away with the test.
@@ -223,7 +223,10 @@ async fn a_failed_commit_makes_the_store_read_only_for_good() {
     assert!(store.meta.read_only().is_some_and(|reason| reason.contains("disk")));
     let answer = store.meta.put_blob(blob(&name, "x")).await;
     assert!(matches!(answer, Err(StorageError::ReadOnly { .. })), "{answer:?}");
-    assert!(matches!(store.meta.delete_tag(&name, &tag("t")).await, Err(StorageError::ReadOnly { .. })));
+    assert!(matches!(
+        store.meta.delete_tag(&name, &tag("t"), &TagLocks::default()).await,
+        Err(StorageError::ReadOnly { .. })
+    ));
     store.meta.save_upload_soon(upload(upload_id(), &name, 0)).expect("noted");
     assert!(store.meta.flush().await.is_err());
     for _ in 0..2 {
