@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod locks;
 mod referrers;
 mod sweep;
 mod verify;
@@ -48,6 +49,7 @@ pub async fn run(meta: Meta) {
     a_blob_ends_its_upload(&meta).await;
     many_writers_of_one_thing_all_succeed(&meta).await;
     sweep::run(&meta).await;
+    locks::run(&meta).await;
     access::run(&meta).await;
     verify::run(&meta).await;
     assert_eq!(meta.read_only(), None);

@@ -190,7 +190,8 @@ async fn an_account_changes_part_by_part(meta: &Meta) {
             ..change()
         },
     ] {
-        let logins = if step.password.is_some() || step.disabled == Some(true) { 0 } else { 2 };
+        // While it is disabled none begin.
+        let logins = if step.password.is_some() || step.disabled.is_some() { 0 } else { 2 };
         for kind in [LoginKind::Refresh, LoginKind::Session] {
             meta.create_login(tokens::login(kind, name)).await.expect("stored");
         }
