@@ -7,6 +7,8 @@
     reason = "helpers of tests: a failed expectation is a failed test"
 )]
 
+mod scratch;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,43 +23,7 @@ use gantry_storage::{
     BlobContent, NewBlob, NewManifest, OpenError, StorageError, Store, StoreConfig, TagLocks, UploadRow,
 };
 
-/// A directory that goes away with the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Scratch {
-        let path = std::env::temp_dir().join(format!("gantry-test-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).expect("a directory");
-        Scratch(path)
-    }
-
-    fn config(&self) -> StoreConfig {
-        config(&self.0.join("data"))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn config(data_dir: &Path) -> StoreConfig {
-    StoreConfig {
-        data_dir: data_dir.to_owned(),
-        sqlite_path: None,
-        blob_path: None,
-        inline_limit: 16 << 10,
-        cache_bytes: 16 << 20,
-    }
-}
-
-async fn open(config: &StoreConfig) -> Store {
-    match Store::open(config.clone()).await {
-        Ok(store) => store,
-        Err(error) => panic!("{error}"),
-    }
-}
+use self::scratch::{Scratch, config, open};
 
 async fn refused(config: &StoreConfig) -> OpenError {
     match Store::open(config.clone()).await {
