@@ -253,6 +253,10 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
                 })
                 .collect(),
         },
+        // Whoever asks may write here: it is no matter of credentials, so there is no challenge (A-4, N-19).
+        RegistryError::TagLocked(locked) => {
+            Answer::new(StatusCode::FORBIDDEN, Code::Denied, message).detail("tag", locked.tag.as_str())
+        }
         RegistryError::TooLarge { .. } => {
             Answer::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, message)
         }
