@@ -16,7 +16,7 @@ pub struct Known {
     pub subject: Subject,
     /// Which groups it belongs to.
     pub groups: Vec<String>,
-    /// Whether it may do everything. Never with a token: these do not administer (N-4).
+    /// Whether the subject is a server admin. Whether it may administer now, [`Identity::may_administer`] says.
     pub admin: bool,
     /// Who vouches for the subject.
     pub source: Source,

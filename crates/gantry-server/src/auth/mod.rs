@@ -21,10 +21,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use gantry_oci::access::Subject;
 use gantry_storage::meta::access::{Account, Login, LoginKind, Token};
 use gantry_storage::{MetaStore, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use basic::Credentials;
@@ -164,7 +166,10 @@ impl Auth {
 
     /// Whether anybody can be somebody.
     pub fn has_accounts(&self) -> bool {
-        self.rows.load(Ordering::Relaxed) || self.htpasswd.is_some() || !self.foreign.is_empty() || self.others
+        self.rows.load(Ordering::Relaxed)
+            || self.htpasswd.is_some()
+            || !self.foreign.is_empty()
+            || self.others
     }
 
     /// Tells whether there are accounts or tokens as rows.
@@ -215,33 +220,88 @@ impl Auth {
         }
     }
 
+    /// Begins a web session, or hands out a refresh token for `service`: the secret, shown once, and when it ends.
+    ///
+    /// # Errors
+    /// The database does not answer, or the system has no random numbers.
+    pub async fn begin(
+        &self,
+        kind: LoginKind,
+        identity: &Identity,
+        service: &str,
+        lifetime: Duration,
+    ) -> Result<(String, Timestamp), AuthError> {
+        let prefix = match kind {
+            LoginKind::Refresh => secret::REFRESH_PREFIX,
+            LoginKind::Session => secret::SESSION_PREFIX,
+        };
+        let (secret, hash) = secret::new_secret(prefix).map_err(|_| AuthError::Unavailable("the system"))?;
+        let payload = Payload { service: service.to_owned(), login: login_of(identity) };
+        let payload = serde_json::to_string(&payload).map_err(|_| AuthError::Refused)?;
+        let created = Timestamp::now();
+        let expires =
+            Timestamp(created.0.saturating_add(i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)));
+        let login = Login {
+            kind,
+            hash,
+            subject: identity.subject.clone(),
+            payload,
+            token: identity.token,
+            created,
+            expires,
+        };
+        self.lookup.meta().create_login(login).await.map_err(|_| DATABASE)?;
+        Ok((secret, expires))
+    }
+
     /// Whose a web session is, with its row. `None`: nobody's, or not any more.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn session(&self, cookie: &str) -> Result<Option<(Identity, Arc<Login>)>, AuthError> {
         let Some(hash) = secret::hash_of(secret::SESSION_PREFIX, cookie.as_bytes()) else { return Ok(None) };
-        let login = self.lookup.meta().login_by_hash(LoginKind::Session, &hash).await.map_err(|_| DATABASE)?;
+        let login =
+            self.lookup.meta().login_by_hash(LoginKind::Session, &hash).await.map_err(|_| DATABASE)?;
         let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
         let identity = self.again(&login, Credential::Session).await?;
         Ok(identity.map(|identity| (identity, login)))
     }
 
-    /// Whose a refresh token is, with its row. `None`: nobody's, or not any more.
+    /// Whose a refresh token is that was handed out for `service`. `None`: nobody's, or not any more.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn refresh(&self, token: &str) -> Result<Option<(Identity, Arc<Login>)>, AuthError> {
+    pub async fn refresh(&self, token: &str, service: &str) -> Result<Option<Identity>, AuthError> {
         let Some(hash) = secret::hash_of(secret::REFRESH_PREFIX, token.as_bytes()) else { return Ok(None) };
-        let login = self.lookup.meta().login_by_hash(LoginKind::Refresh, &hash).await.map_err(|_| DATABASE)?;
+        let login =
+            self.lookup.meta().login_by_hash(LoginKind::Refresh, &hash).await.map_err(|_| DATABASE)?;
         let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
-        let identity = self.again(&login, Credential::Password).await?;
-        Ok(identity.map(|identity| (identity, login)))
+        match serde_json::from_str::<Payload>(&login.payload) {
+            Ok(payload) if payload.service == service => self.again(&login, Credential::Password).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Whose a name and password are, or a token in the place of the password, as in a Basic header.
+    ///
+    /// # Errors
+    /// Nobody's.
+    pub async fn login(
+        &self,
+        name: &str,
+        password: &str,
+        asking: &Asking<'_>,
+    ) -> Result<Identity, AuthError> {
+        if !self.has_accounts() || name.is_empty() {
+            return Err(AuthError::Refused);
+        }
+        let credentials = Credentials { name: name.to_owned(), password: password.as_bytes().to_vec() };
+        self.basic(credentials, asking).await
     }
 
     /// Who a login belongs to that was made before: what rows know is read anew, what others said then is as it was.
     async fn again(&self, login: &Login, credential: Credential) -> Result<Option<Identity>, AuthError> {
-        let Ok(said) = serde_json::from_str::<bearer::Login>(&login.payload) else { return Ok(None) };
+        let Ok(Payload { login: said, .. }) = serde_json::from_str(&login.payload) else { return Ok(None) };
         let source = Source::named(&said.method).unwrap_or(Source::Nobody);
         if source == Source::Account {
             let account = self.account(login.subject.as_str()).await?;
@@ -250,10 +310,11 @@ impl Auth {
             let mut known = identity.known_parts();
             known.bounds.scopes = said.scopes;
             known.token = login.token;
-            known.admin &= known.bounds.scopes.is_none() && known.token.is_none();
             return Ok(Some(Identity::known(known)));
         }
-        if source == Source::Htpasswd && !self.htpasswd.as_ref().is_some_and(|file| file.has(login.subject.as_str())) {
+        if source == Source::Htpasswd
+            && !self.htpasswd.as_ref().is_some_and(|file| file.has(login.subject.as_str()))
+        {
             return Ok(None);
         }
         let claims = bearer::Claims { subject: login.subject.to_string(), login: said, ..Default::default() };
@@ -271,7 +332,9 @@ impl Auth {
                 true => Err(AuthError::Refused),
                 false => of_account(&account, Credential::Certificate).ok_or(AuthError::Refused),
             },
-            _ => Ok(Identity::plain(Subject::certificate(user), Source::Certificate, Credential::Certificate)),
+            _ => {
+                Ok(Identity::plain(Subject::certificate(user), Source::Certificate, Credential::Certificate))
+            }
         }
     }
 
@@ -279,7 +342,7 @@ impl Auth {
     async fn basic(&self, credentials: Credentials, asking: &Asking<'_>) -> Result<Identity, AuthError> {
         // No password of an account begins as tokens do, so looking for a token first changes nothing but the time.
         if let Some(token) = self.stored_token(&credentials.password).await? {
-            return self.of_token(&token);
+            return self.of_token(&token).await;
         }
         if let Ok(text) = std::str::from_utf8(&credentials.password)
             && self.foreign.concerns(text)
@@ -293,12 +356,13 @@ impl Auth {
     async fn token(&self, token: &str, asking: &Asking<'_>) -> Result<Identity, AuthError> {
         if token.starts_with(secret::TOKEN_PREFIX) {
             let stored = self.stored_token(token.as_bytes()).await?.ok_or(AuthError::NoToken)?;
-            return self.of_token(&stored);
+            return self.of_token(&stored).await;
         }
         if self.foreign.concerns(token) && !self.bearer.concerns(token) {
             return self.foreign(token).await;
         }
-        let verified = self.bearer.verify(token, asking.service, Timestamp::now()).map_err(AuthError::BadToken)?;
+        let verified =
+            self.bearer.verify(token, asking.service, Timestamp::now()).map_err(AuthError::BadToken)?;
         let Verified { claims, .. } = &*verified;
         of_claims(claims, Credential::Bearer, Some(claims.access.clone()))
             .ok_or(AuthError::BadToken(TokenError::Claims))
@@ -326,16 +390,20 @@ impl Auth {
         }
     }
 
-    fn of_token(&self, token: &Token) -> Result<Identity, AuthError> {
+    async fn of_token(&self, token: &Token) -> Result<Identity, AuthError> {
         self.lookup.meta().token_used_soon(token.id, Timestamp::now());
-        let robot = token.subject.robot_name().is_some();
-        let source = if robot { Source::Robot } else { Source::Account };
-        let mut known = Identity::plain(token.subject.clone(), source, Credential::Token).known_parts();
+        let mut known = match token.subject.account_name() {
+            None => Identity::plain(token.subject.clone(), Source::Robot, Credential::Token).known_parts(),
+            Some(owner) => {
+                let owner = self.account(owner).await?.ok_or(AuthError::NoToken)?;
+                of_account(&owner, Credential::Token).ok_or(AuthError::NoToken)?.known_parts()
+            }
+        };
         known.token = Some(token.id);
-        match robot {
-            true => known.own.clone_from(&token.scopes),
-            false if !token.scopes.is_empty() => known.bounds.scopes = Some(token.scopes.clone()),
-            false => {}
+        match known.source {
+            Source::Robot => known.own.clone_from(&token.scopes),
+            _ if !token.scopes.is_empty() => known.bounds.scopes = Some(token.scopes.clone()),
+            _ => {}
         }
         Ok(Identity::known(known))
     }
@@ -387,7 +455,8 @@ impl Auth {
             let _permit = permit;
             // Each name is held against one hash of each kind that is in force, its own or nobody's.
             let stored = account.as_ref().and_then(|account| account.password.as_deref());
-            let of_row = rows && password::verify(&credentials.password, stored.unwrap_or_else(|| password::nobody()));
+            let of_row =
+                rows && password::verify(&credentials.password, stored.unwrap_or_else(|| password::nobody()));
             let of_file = listed.is_some_and(|hash| hash.verify(&credentials.password));
             let good = if account.is_some() { of_row && stored.is_some() } else { of_file };
             (credentials, good)
@@ -397,6 +466,13 @@ impl Auth {
         self.remember.learn(&verifier, &credentials, Arc::from([]));
         Ok(identity)
     }
+}
+
+/// What a refresh token or session keeps beside whose it is.
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    service: String,
+    login: bearer::Login,
 }
 
 const DATABASE: AuthError = AuthError::Unavailable("the database");
@@ -416,7 +492,9 @@ impl Presented {
         let Some(header) = header else { return Presented::Nobody };
         let bytes = header.as_bytes().trim_ascii();
         let (scheme, value) = match bytes.iter().position(|byte| *byte == b' ') {
-            Some(space) => (bytes.get(..space).unwrap_or_default(), bytes.get(space..).unwrap_or_default().trim_ascii()),
+            Some(space) => {
+                (bytes.get(..space).unwrap_or_default(), bytes.get(space..).unwrap_or_default().trim_ascii())
+            }
             None => (bytes, &[][..]),
         };
         if value.is_empty() || (scheme.eq_ignore_ascii_case(b"basic") && value == b"Og==") {
@@ -477,7 +555,7 @@ fn of_claims(
 pub fn login_of(identity: &Identity) -> bearer::Login {
     bearer::Login {
         groups: identity.groups.clone(),
-        admin: identity.admin && identity.may_administer(),
+        admin: identity.admin,
         method: identity.source.as_str().to_owned(),
         token: identity.token.map(|id| id.to_string()),
         scopes: match identity.source {

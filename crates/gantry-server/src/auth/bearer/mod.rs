@@ -47,7 +47,7 @@ pub struct Login {
     /// Groups of the subject, as the source of identity gave them.
     #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Whether it was a login of a server admin that no scope narrowed.
+    /// Whether the subject was a server admin.
     #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
     pub admin: bool,
     /// How the caller showed who he is: `password`, `token`, `ldap`, ...
