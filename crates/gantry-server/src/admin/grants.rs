@@ -2,7 +2,7 @@
 
 use gantry_oci::access::{RepoPattern, Role, Subject};
 use gantry_storage::Timestamp;
-use gantry_storage::meta::access::{self, AccessRows as _};
+use gantry_storage::meta::access;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,7 +44,6 @@ pub(super) struct Grants {
 /// A grant to give.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(additional_properties = false)]
 pub(super) struct NewGrant {
     /// `anonymous`, the name of an account, `robot:NAME`, `group:NAME`, `ldap:NAME`, `cert:NAME`, `oidc:ISSUER:SUB` or
     /// `issuer:ISSUER:SUB`.

@@ -7,6 +7,7 @@ use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 use super::route::decode;
+use crate::auth::secret::redacted;
 use crate::http::Problem;
 use crate::registry::ByteSource;
 
@@ -137,16 +138,16 @@ fn said(error: &serde_json::Error) -> String {
 /// The most of a client's text that is shown again, in letters.
 const SHOWN: usize = 200;
 
-/// A client's text, cut.
+/// A client's text, cut, and without what looks like one of our secrets.
 pub(super) fn cut_text(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect()
+    redacted(text).chars().filter(|letter| !letter.is_control()).take(SHOWN).collect()
 }
 
 /// A moment, or a length of time from now on.
 pub(super) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let span: Result<crate::config::Span, _> = text.parse();
     let at = match span {
-        Ok(span) => now.plus(span.0),
+        Ok(span) => after(now, span.0),
         Err(_) => text.parse().map_err(|_| {
             Problem::Invalid("`expires` is neither a length of time such as 30d nor a moment in RFC 3339".to_owned())
         })?,
@@ -155,6 +156,11 @@ pub(super) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
         return Err(Problem::Invalid("`expires` is in the past".to_owned()));
     }
     Ok(at)
+}
+
+/// The moment `span` after another.
+pub(super) fn after(moment: Timestamp, span: std::time::Duration) -> Timestamp {
+    Timestamp(moment.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
 }
 
 /// A member that was sent, `null` too; for `#[serde(default, deserialize_with)]`.
@@ -172,6 +178,11 @@ pub(super) fn text(member: &str, text: &str, max: usize) -> Result<(), Problem> 
         return Err(Problem::Invalid(format!("`{member}` holds control characters, or more than {max} bytes")));
     }
     Ok(())
+}
+
+/// Whether a text holds what looks like one of our secrets: it must not become a name, which everybody is shown.
+pub(super) fn is_secret(text: &str) -> bool {
+    *redacted(text) != *text
 }
 
 /// Parses a member of a body.

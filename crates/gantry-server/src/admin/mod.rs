@@ -23,15 +23,15 @@ mod whoami;
 use std::sync::Arc;
 
 use gantry_oci::access::Subject;
-use gantry_storage::meta::access::{AccessRows as _, AuditEntry, Changed};
+use gantry_storage::meta::access::{AuditEntry, Changed};
 use gantry_storage::{MetaStore, Timestamp};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::auth::{Asking, Credential, Identity};
-use crate::http::{Door, Peer, Problem, RequestId, Response, reply};
+use crate::auth::{Asking, AuthError, Credential, Identity};
+use crate::http::{Door, Peer, Problem, RequestId, Response, SESSION_COOKIE, asking, cookie, count, reply};
 use crate::policy::Rules;
 use crate::registry::ByteSource;
 
@@ -42,9 +42,9 @@ use session::Cookie;
 
 /// Where a request came in.
 #[derive(Clone, Copy)]
-pub(crate) enum Gate {
+pub(crate) enum Gate<'a> {
     /// The registry's address: who asks must say who they are.
-    Network(Peer),
+    Network(&'a Peer),
     /// The control socket, or a command on a stopped server's store: whoever may open it may do everything.
     Operator,
 }
@@ -57,7 +57,7 @@ pub(crate) fn concerns(path: &str) -> bool {
 /// Answers a request below `/api/`.
 pub(crate) async fn handle(
     app: &App,
-    gate: Gate,
+    gate: Gate<'_>,
     parts: &Parts,
     body: ByteSource,
     request_id: &RequestId,
@@ -73,14 +73,14 @@ pub(crate) async fn handle(
 
 async fn answer(
     app: &App,
-    gate: Gate,
+    gate: Gate<'_>,
     parts: &Parts,
     found: Found,
     body: ByteSource,
     request_id: &RequestId,
 ) -> Result<Response, Problem> {
-    let mut call = Call::new(app, gate, parts, &found, request_id);
-    let result = match call.identify(gate, parts).await {
+    let mut call = Call::new(app, gate, parts, &found, request_id).await?;
+    let result = match call.identify().await {
         // What is wrong with a request is told after it is known who asks.
         Ok(()) => match found {
             Found::Route(route, argument) => {
@@ -110,24 +110,24 @@ async fn dispatch(call: &Call<'_>, route: Route, body: ByteSource) -> Result<Res
     match route {
         Route::OpenApi => openapi::show(call),
         Route::Whoami => whoami::show(call, may(About::Nothing)?).await,
-        Route::SessionBegin => session::begin(call, input::body(call.headers, body).await?).await,
+        Route::SessionBegin => session::begin(call, input::body(&call.parts.headers, body).await?).await,
         Route::SessionShow => session::show(call, may(About::Nothing)?),
         Route::SessionEnd => session::end(call, may(About::Nothing)?).await,
         Route::UserList => users::list(call, may(About::Nothing)?).await,
         Route::UserCreate => {
             let permit = may(About::Nothing)?;
-            users::create(call, permit, input::body(call.headers, body).await?).await
+            users::create(call, permit, input::body(&call.parts.headers, body).await?).await
         }
         Route::UserShow => users::show(call, may(About::Subject(call.account().as_ref()))?).await,
         Route::UserChange => {
             let permit = may(About::Subject(call.account().as_ref()))?;
-            users::change(call, permit, input::body(call.headers, body).await?).await
+            users::change(call, permit, input::body(&call.parts.headers, body).await?).await
         }
         Route::UserRemove => users::remove(call, may(About::Nothing)?).await,
         Route::LoginsEnd => users::end_logins(call, may(About::Subject(call.account().as_ref()))?).await,
         Route::TokenList => tokens::list(call, may(About::Nothing)?).await,
         Route::TokenCreate => {
-            let wanted = tokens::wanted(call, input::body(call.headers, body).await?)?;
+            let wanted = tokens::wanted(call, input::body(&call.parts.headers, body).await?)?;
             let permit = may(About::Token(&wanted.subject, &wanted.scopes))?;
             tokens::create(call, permit, wanted).await
         }
@@ -141,7 +141,7 @@ async fn dispatch(call: &Call<'_>, route: Route, body: ByteSource) -> Result<Res
         }
         Route::GrantList => grants::list(call, may(About::Nothing)?).await,
         Route::GrantAdd => {
-            let wanted = grants::wanted(call, input::body(call.headers, body).await?)?;
+            let wanted = grants::wanted(call, input::body(&call.parts.headers, body).await?)?;
             grants::add(call, may(About::Pattern(&wanted.pattern))?, wanted).await
         }
         Route::GrantRemove => {
@@ -152,7 +152,7 @@ async fn dispatch(call: &Call<'_>, route: Route, body: ByteSource) -> Result<Res
         Route::NamespaceList => namespaces::list(call, may(About::Nothing)?).await,
         Route::NamespaceCreate => {
             let permit = may(About::Nothing)?;
-            namespaces::create(call, permit, input::body(call.headers, body).await?).await
+            namespaces::create(call, permit, input::body(&call.parts.headers, body).await?).await
         }
         Route::NamespaceShow => {
             let prefix = namespaces::named(call)?;
@@ -161,7 +161,7 @@ async fn dispatch(call: &Call<'_>, route: Route, body: ByteSource) -> Result<Res
         Route::NamespaceChange => {
             let prefix = namespaces::named(call)?;
             let permit = may(About::Pattern(&prefix.pattern))?;
-            namespaces::change(call, permit, &prefix, input::body(call.headers, body).await?).await
+            namespaces::change(call, permit, &prefix, input::body(&call.parts.headers, body).await?).await
         }
         Route::NamespaceRemove => {
             let permit = may(About::Nothing)?;
@@ -198,12 +198,10 @@ struct Call<'a> {
     action: &'static str,
     /// What stands in the path in the place of `{name}`.
     argument: String,
-    method: &'a Method,
-    path: &'a str,
+    parts: &'a Parts,
     query: Query<'a>,
-    headers: &'a HeaderMap,
     door: Door,
-    gate: Gate,
+    gate: Gate<'a>,
     /// The client's address, as the audit log has it.
     address: String,
     caller: Identity,
@@ -213,7 +211,13 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(app: &'a App, gate: Gate, parts: &'a Parts, found: &Found, request_id: &'a RequestId) -> Self {
+    async fn new(
+        app: &'a App,
+        gate: Gate<'a>,
+        parts: &'a Parts,
+        found: &Found,
+        request_id: &'a RequestId,
+    ) -> Result<Self, Problem> {
         let (door, address) = match gate {
             Gate::Network(peer) => {
                 let client = peer.client(&parts.headers, app.config.trusted_proxies());
@@ -225,65 +229,58 @@ impl<'a> Call<'a> {
             Found::Route(route, _) => route.row().action,
             _ => "api",
         };
-        Self {
+        Ok(Self {
             app,
             action,
             argument: String::new(),
-            method: &parts.method,
-            path: parts.uri.path(),
+            parts,
             query: Query(parts.uri.query().unwrap_or_default()),
-            headers: &parts.headers,
             door,
             gate,
             address,
             caller: Identity::anonymous(),
             cookie: None,
-            rules: app.rules(),
+            rules: app.access.rules().await?,
             request_id,
-        }
+        })
     }
 
     /// Finds out who asks.
-    async fn identify(&mut self, gate: Gate, parts: &Parts) -> Result<(), Problem> {
-        let peer = match gate {
+    async fn identify(&mut self) -> Result<(), Problem> {
+        let peer = match self.gate {
             Gate::Operator => {
                 self.caller = Identity::operator();
                 return Ok(());
             }
             Gate::Network(peer) => peer,
         };
-        let cookie = session::cookie(&parts.headers);
-        self.caller = self.ask(peer, parts.headers.get(header::AUTHORIZATION), cookie.as_deref()).await?;
+        // What comes of a cookie that wants to change something is `check_origin`'s business.
+        let secret = cookie(&self.parts.headers, SESSION_COOKIE);
+        let asking = asking(self.app, peer, self.parts, secret, &self.door.service);
+        let found = self.app.access.auth.identify(&asking).await;
+        count(self.app, &self.parts.headers, &found);
+        self.caller = found?;
         if self.caller.credential == Credential::Session
-            && let Some(secret) = cookie
+            && let Some(secret) = secret
         {
-            let (_, row) = self.app.auth.session(&secret).await?.ok_or(Problem::Unauthenticated)?;
-            self.cookie = Some(Cookie { secret, row });
+            let (_, row) = self.app.access.auth.session(secret).await?.ok_or(Problem::Unauthenticated)?;
+            self.cookie = Some(Cookie { secret: secret.to_owned(), row });
         }
         Ok(())
     }
 
-    /// Asks the chain of identity.
-    async fn ask(
-        &self,
-        peer: Peer,
-        authorization: Option<&HeaderValue>,
-        session: Option<&str>,
-    ) -> Result<Identity, Problem> {
-        let address = peer.client(self.headers, self.app.config.trusted_proxies());
-        let asking = Asking {
-            authorization,
-            session,
-            certificate: None,
-            address,
-            service: &self.door.service,
-        };
-        Ok(self.app.auth.identify(&asking).await?)
+    /// Asks the chain of identity whose a name and password are.
+    async fn ask(&self, peer: &Peer, authorization: Option<&HeaderValue>) -> Result<Identity, Problem> {
+        let asking = asking(self.app, peer, self.parts, None, &self.door.service);
+        let asking = Asking { authorization, certificate: None, ..asking };
+        let found = self.app.access.auth.identify(&asking).await;
+        count(self.app, &self.parts.headers, &found);
+        Ok(found?)
     }
 
     /// A change by a cookie must come from a page of ours.
     fn check_origin(&self) -> Result<(), Problem> {
-        let reads = *self.method == Method::GET || *self.method == Method::HEAD;
+        let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
         match &self.cookie {
             Some(cookie) if !reads => session::check_origin(self, cookie),
             _ => Ok(()),
@@ -321,7 +318,8 @@ impl<'a> Call<'a> {
     /// Makes what was changed act on the next request, and says what became of it.
     async fn changed(&self, changed: Changed, what: &'static str) -> Result<(), Problem> {
         match changed {
-            Changed::Done => Ok(self.app.refresh_access().await?),
+            // Whoever comes next, also to log in, finds it in force.
+            Changed::Done => Ok(drop(self.app.access.rules().await?)),
             Changed::Exists => Err(exists(what)),
             Changed::Unknown => Err(Problem::NotFound(what)),
             Changed::LastAdmin => Err(Problem::Conflict {
@@ -333,24 +331,22 @@ impl<'a> Call<'a> {
 
     /// Refusals stand in the audit log; who only has not logged in yet was not refused anything.
     fn note_refusal(&self, problem: &Problem) {
-        let reason = match problem {
-            Problem::Auth(error) => error.reason().to_owned(),
-            Problem::Forbidden(who) => who.clone(),
-            Problem::CrossSite(why) => (*why).to_owned(),
-            Problem::Hidden(what) => format!("no such {what} for this caller"),
+        let (word, reason) = match problem {
+            Problem::Auth(AuthError::Unavailable(_)) => return,
+            Problem::Auth(error) => (error.reason(), error.to_string()),
+            Problem::Unauthenticated => return self.app.metrics.refused("no_credentials"),
+            Problem::Forbidden(who) => ("no_right", who.clone()),
+            Problem::CrossSite(why) => ("cross_site", (*why).to_owned()),
+            Problem::Hidden(what) => ("no_right", format!("no such {what} for this caller")),
             _ => return,
         };
-        let subject = match self.caller.is_anonymous() {
-            true => String::new(),
-            false => self.caller.subject.to_string(),
+        self.app.metrics.refused(word);
+        // What nobody wrote into a path may be anything, a password too.
+        let (subject, object) = match self.caller.is_anonymous() {
+            true => (String::new(), ""),
+            false => (self.caller.subject.to_string(), self.argument.as_str()),
         };
-        let object = match audit::is_secret(&self.argument) {
-            true => String::new(),
-            false => self.argument.clone(),
-        };
-        let entry = AuditEntry { subject, allowed: false, reason, ..self.audit(object) };
-        // One that finds no room is counted.
-        let _ = self.meta().audit_soon(entry);
+        self.app.audit(AuditEntry { subject, allowed: false, reason, ..self.audit(object) });
     }
 }
 
@@ -374,7 +370,7 @@ fn listed<T: Serialize>(
     let mut response = json(StatusCode::OK, value)?;
     if let Some(place) = place {
         let base = &call.app.config.base_path;
-        let link = format!("<{base}{}?{}>; rel=\"next\"", call.path, call.query.with(key, place));
+        let link = format!("<{base}{}?{}>; rel=\"next\"", call.parts.uri.path(), call.query.with(key, place));
         response.headers_mut().insert(header::LINK, reply::value(link));
     }
     Ok(response)

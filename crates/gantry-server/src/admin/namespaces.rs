@@ -3,7 +3,7 @@
 use gantry_oci::RepoName;
 use gantry_oci::access::{RepoPattern, TagPattern, Visibility};
 use gantry_storage::Timestamp;
-use gantry_storage::meta::access::{self, AccessRows as _};
+use gantry_storage::meta::access;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -33,7 +33,6 @@ pub(super) struct Namespace {
 /// Rules for tags.
 #[derive(Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(additional_properties = false)]
 pub(super) struct Tags {
     /// Patterns of tags that cannot be moved or removed.
     #[serde(default)]
@@ -54,7 +53,6 @@ pub(super) struct Namespaces {
 /// A namespace to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(additional_properties = false)]
 pub(super) struct NewNamespace {
     /// Whole components of names; `/` is everything.
     prefix: String,
@@ -74,7 +72,6 @@ pub(super) struct NewNamespace {
 /// What is to be another way; members that are not sent stay as they are.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(additional_properties = false)]
 pub(super) struct NamespaceChange {
     /// Where bytes are to go; those that are elsewhere are moved by a job. Only server admins.
     #[serde(default)]

@@ -54,7 +54,7 @@ macro_rules! routes {
                         right: Right::$right,
                         action: $action,
                         summary: $summary,
-                        query: &[$($query),*],
+                        query: const { &[$($query),*] },
                         takes: $takes,
                         status: $status,
                         gives: $gives,
@@ -69,7 +69,7 @@ macro_rules! routes {
     };
 }
 
-const N: Parameter = Parameter::number("n", "How many at most; 100 when it is not said.");
+const N: Parameter = Parameter::limit("n", "How many at most; 100 when it is not said.");
 const AFTER: Parameter = Parameter::text("after", "Where to go on: `next` of the page before.");
 const SUBJECT: Parameter = Parameter::text("subject", "Only of this subject.");
 const PATTERN: Parameter = Parameter::text("pattern", "Only with this pattern.");
@@ -126,7 +126,7 @@ routes! {
     StorageCheck: POST "/api/storages/{name}/check", ServerAdmin, "storage.check", "Writes, reads and removes a probe, and says how it went",
         [], None => 200 gives::<storages::Check>(), [404];
     JobList: GET "/api/jobs", ServerAdmin, "job.list", "Lists jobs, the newest first",
-        [N, Parameter::number_of("before", "Where to go on: `next` of the page before.")], None => 200 gives::<jobs::Jobs>(), [400];
+        [N, Parameter::number("before", "Where to go on: `next` of the page before.")], None => 200 gives::<jobs::Jobs>(), [400];
     JobShow: GET "/api/jobs/{id}", ServerAdmin, "job.show", "Shows a job",
         [], None => 200 gives::<jobs::Job>(), [404];
     KeyList: GET "/api/keys", ServerAdmin, "key.list", "Lists the keys that tokens are signed with, never their private halves",
@@ -134,7 +134,7 @@ routes! {
     KeyRotate: POST "/api/keys/rotate", ServerAdmin, "key.rotate", "Makes a new signing key; tokens of the old ones count until they end",
         [], None => 200 gives::<keys::Key>(), [];
     Audit: GET "/api/audit", ServerAdmin, "audit.list", "Reads the audit log, the newest entries first; as lines for `Accept: application/x-ndjson`",
-        [N, Parameter::number_of("before", "Only entries numbered below: `next` of the page before."),
+        [N, Parameter::number("before", "Only entries numbered below: `next` of the page before."),
          Parameter::text("since", "Only at this moment (RFC 3339) or later."), SUBJECT,
          Parameter::text("repository", "Only about repositories of this pattern."),
          Parameter::text("action", "Only this action, or those below it: `user` means `user.create` too."),

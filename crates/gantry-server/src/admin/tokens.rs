@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_oci::access::{Subject, TokenScope};
 use gantry_storage::Timestamp;
-use gantry_storage::meta::access::{self, AccessRows as _};
+use gantry_storage::meta::access;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::rights::{About, Permit};
 use super::route::Route;
-use super::{Call, audit, input, json, listed};
+use super::{Call, input, json, listed};
 use crate::auth::secret::{TOKEN_PREFIX, new_secret};
 use crate::http::{Problem, Response, reply};
 
@@ -65,7 +65,6 @@ pub(super) struct Tokens {
 /// A token to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(additional_properties = false)]
 pub(super) struct NewToken {
     /// What it is to be called, up to 100 bytes.
     name: String,
@@ -104,7 +103,7 @@ pub(super) struct Wanted {
 
 pub(super) fn wanted(call: &Call<'_>, new: NewToken) -> Result<Wanted, Problem> {
     input::text("name", &new.name, 100)?;
-    if new.name.trim().is_empty() || audit::is_secret(&new.name) {
+    if new.name.trim().is_empty() || input::is_secret(&new.name) {
         return Err(Problem::Invalid("`name` is empty, or looks like a token".to_owned()));
     }
     if new.scopes.len() > SCOPES_MAX {
@@ -122,7 +121,7 @@ pub(super) fn wanted(call: &Call<'_>, new: NewToken) -> Result<Wanted, Problem> 
         (Some(_), None) if scopes.is_empty() => {
             return Err(Problem::Invalid("a robot's token needs `scopes`: they are what it may".to_owned()));
         }
-        (Some(robot), None) if audit::is_secret(robot) => {
+        (Some(robot), None) if input::is_secret(robot) => {
             return Err(Problem::Invalid("`robot` looks like a token".to_owned()));
         }
         (Some(robot), None) => named("robot", Subject::robot(robot))?,

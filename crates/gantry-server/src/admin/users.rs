@@ -4,14 +4,14 @@ use std::sync::LazyLock;
 
 use gantry_oci::access::Subject;
 use gantry_storage::Timestamp;
-use gantry_storage::meta::access::{self, Account, AccessRows as _, AccountChange, NewAccount};
+use gantry_storage::meta::access::{self, Account, AccountChange, NewAccount};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::rights::Permit;
-use super::{Call, Gate, audit, input, json, listed};
+use super::{Call, Gate, input, json, listed};
 use crate::auth::password::{self, PasswordError};
 use crate::auth::{Credential, Source};
 use crate::http::{Problem, Response, reply};
@@ -48,7 +48,6 @@ pub(super) struct Users {
 /// An account to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(additional_properties = false)]
 pub(super) struct NewUser {
     /// Up to 255 bytes without blanks, `:`, quotes, slashes and the like.
     name: String,
@@ -70,7 +69,6 @@ pub(super) struct NewUser {
 /// What is to be another way with an account; members that are not sent stay as they are.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(additional_properties = false)]
 pub(super) struct UserChange {
     /// Another name to log in by; null takes it away.
     #[serde(default, deserialize_with = "input::sent")]
@@ -125,7 +123,7 @@ pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem
 pub(super) async fn create(call: &Call<'_>, _: Permit, new: NewUser) -> Result<Response, Problem> {
     let name = new.name;
     Subject::account(&name).map_err(|error| Problem::Invalid(format!("`name`: {error}")))?;
-    if audit::is_secret(&name) {
+    if input::is_secret(&name) {
         return Err(Problem::Invalid("`name`: a name must not look like a token".to_owned()));
     }
     new.email.as_deref().map(check_email).transpose()?;
@@ -214,7 +212,7 @@ async fn check_current(call: &Call<'_>, name: &str, password: Option<&str>) -> R
     let Gate::Network(peer) = call.gate else { return Ok(()) };
     let wrong = || Problem::Forbidden("`current_password` is wrong".to_owned());
     let header = basic(name, password).ok_or_else(wrong)?;
-    match call.ask(peer, Some(&header), None).await {
+    match call.ask(peer, Some(&header)).await {
         Ok(identity) if is_password_of(&identity, name) => Ok(()),
         Ok(_) | Err(Problem::Auth(crate::auth::AuthError::Refused)) => Err(wrong()),
         Err(problem) => Err(problem),
