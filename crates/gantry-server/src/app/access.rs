@@ -73,9 +73,7 @@ impl Access {
         };
         access.signing_key().await?;
         let rules = access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
-        if !rules.has_accounts() && settings.anonymous.is_none() && !config.listen().ip().is_loopback() {
-            return Err(ConfigError::OpenDoor(config.listen()).into());
-        }
+        closed_door(config, rules.has_accounts())?;
         Ok(access)
     }
 
@@ -177,6 +175,15 @@ fn key_of_row(row: SigningKey) -> Option<SigningKeyRow> {
 
 fn by_the_system() -> AuditEntry {
     AuditEntry { at: Timestamp::now(), subject: "system".to_owned(), allowed: true, ..AuditEntry::default() }
+}
+
+/// Refuses to stand open to the network when nobody said so. `accounts`: whether rows have any.
+pub(super) fn closed_door(config: &Config, accounts: bool) -> Result<(), ConfigError> {
+    let somebody = accounts || config.has_methods() || config.admin_password_file.is_some();
+    match somebody || config.settings.auth.anonymous.is_some() || config.listen().ip().is_loopback() {
+        true => Ok(()),
+        false => Err(ConfigError::OpenDoor(config.listen())),
+    }
 }
 
 /// N-1: an admin for a server that has nobody yet.

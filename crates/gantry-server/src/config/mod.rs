@@ -133,6 +133,18 @@ impl Config {
         Ok(Self { settings, data_dir, admin_password_file: None, tls, base_path })
     }
 
+    /// Whether a method is configured by which callers can be somebody, beside accounts in the database.
+    pub fn has_methods(&self) -> bool {
+        let auth = &self.settings.auth;
+        auth.htpasswd.file.is_some() || !auth.issuer.is_empty() || !auth.oidc.is_empty()
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        let written = self.settings.metadata.sqlite.path.clone();
+        written.unwrap_or_else(|| self.data_dir.join("gantry.db"))
+    }
+
     /// Where the registry listens.
     pub fn listen(&self) -> SocketAddr {
         self.settings.server.listen.0
