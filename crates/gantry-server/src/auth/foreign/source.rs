@@ -95,6 +95,7 @@ pub(super) struct Key {
 
 #[derive(Default)]
 struct Looking {
+    /// When the last look ended.
     last: Option<Instant>,
     failed: bool,
 }
@@ -191,7 +192,6 @@ impl Source {
 
     async fn look_with(self: Arc<Self>, mut looking: OwnedMutexGuard<Looking>) -> bool {
         let began = Instant::now();
-        looking.last = Some(began);
         let issuer = &self.issuer;
         let read = tokio::time::timeout(LOOK_MAX, self.read()).await;
         match read.unwrap_or_else(|_| Err(FetchError("did not answer in time".to_owned()))) {
@@ -209,6 +209,8 @@ impl Source {
                 tracing::warn!(%issuer, %error, "the keys of {issuer} cannot be read: {error}");
             }
         }
+        // By its end and not its beginning: those who waited for it take its answer, however long it took.
+        looking.last = Some(Instant::now());
         looking.failed
     }
 
