@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
+pub use load::{ConfigError, Sources, admin_password_file, arm_failpoints, environment, load};
 pub use settings::{
     Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
 };
@@ -33,8 +33,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where data lives.
     pub data_dir: PathBuf,
-    /// What callers without credentials may do, decided.
-    pub anonymous: Anonymous,
+    /// The file with the password of the first account: see [`admin_password_file`].
+    pub admin_password_file: Option<PathBuf>,
     /// The certificate and key, when the registry speaks TLS.
     pub tls: Option<TlsFiles>,
     /// The path under which a proxy publishes the registry (from `server.public_url`), without a slash at its end.
@@ -54,16 +54,8 @@ impl Config {
     /// Decides what `settings` mean.
     ///
     /// # Errors
-    /// Settings that contradict each other, and an open door to the network that nobody asked for.
+    /// Settings that contradict each other.
     pub fn new(settings: Settings, data_dir: PathBuf) -> Result<Self, ConfigError> {
-        let listen = settings.server.listen.0;
-        let accounts = has_accounts(&settings.auth);
-        let anonymous = match settings.auth.anonymous {
-            Some(written) => written,
-            None if accounts => Anonymous::None,
-            None if listen.ip().is_loopback() => Anonymous::Write,
-            None => return Err(ConfigError::OpenDoor(listen)),
-        };
         let tls = match (&settings.server.tls.certificate, &settings.server.tls.key) {
             (Some(certificate), Some(key)) => {
                 Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
@@ -138,7 +130,7 @@ impl Config {
                 "is 0: expected at least one byte; verify.interval = \"off\" ends checks",
             ));
         }
-        Ok(Self { settings, data_dir, anonymous, tls, base_path })
+        Ok(Self { settings, data_dir, admin_password_file: None, tls, base_path })
     }
 
     /// Where the registry listens.
@@ -150,16 +142,6 @@ impl Config {
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.settings.server.trusted_proxies
     }
-
-    /// Whether accounts exist.
-    pub fn has_accounts(&self) -> bool {
-        has_accounts(&self.settings.auth)
-    }
-}
-
-/// Whether a method is configured by which callers can be somebody.
-fn has_accounts(auth: &settings::Auth) -> bool {
-    auth.htpasswd.file.is_some() || !auth.issuer.is_empty() || !auth.oidc.is_empty()
 }
 
 /// A promise must outlive what relies on it.

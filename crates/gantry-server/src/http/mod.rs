@@ -2,12 +2,16 @@
 
 pub(crate) mod body;
 pub(crate) mod conditional;
+mod cookie;
+mod door;
 pub(crate) mod error;
 pub(crate) mod peer;
 pub(crate) mod reply;
 mod request_id;
 
 pub(crate) use body::{Body, Outlet, RequestBody};
+pub(crate) use cookie::{SESSION_COOKIE, cookie};
+pub(crate) use door::Door;
 pub(crate) use error::ApiError;
 pub(crate) use peer::Peer;
 pub(crate) use reply::Response;

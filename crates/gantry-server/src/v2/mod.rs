@@ -13,9 +13,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::http::{ApiError, Peer, RequestBody, RequestId, Response, error, reply};
+use crate::auth::{Asking, Credential, Identity};
+use crate::http::{ApiError, Door, Peer, RequestBody, RequestId, Response, SESSION_COOKIE, cookie, error, reply};
 use crate::policy::{self, Caller, Permit};
-use crate::registry::Asked;
+use crate::registry::{Asked, RegistryError};
 
 /// What handlers know of a request beside the [`Request`] itself.
 struct Context<'a> {
@@ -62,9 +63,16 @@ pub(crate) async fn handle(
     let mut response = match answer(app, peer, parts, request, body).await {
         Ok(response) => response,
         Err(failure) => {
+            let request = Request::parse(&parts.method, path, parts.uri.query());
+            let scopes = request.as_ref().map(policy::scopes_of).unwrap_or_default();
             // A failed upload request tells where the session can go on: at the address that was just asked.
             let location = format!("{}{path}", app.config.base_path);
-            error::render(&failure, request_id, Some(&location))
+            error::render(
+                &failure,
+                request_id,
+                Some(&location),
+                &Door { scopes, ..Door::of(&app.config, peer, parts) },
+            )
         }
     };
     response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
@@ -79,19 +87,36 @@ async fn answer(
     request: Result<Request, RequestError>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let client = peer.client(&parts.headers, app.config.trusted_proxies());
-    let identity = match app.auth.identify(parts.headers.get(header::AUTHORIZATION), client).await {
-        Ok(identity) => identity,
+    let identity = identify(app, peer, parts).await?;
+    let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
+    let permit = policy::decide(identity, request?, &rules)?;
+    dispatch(app, permit, parts, body).await
+}
+
+/// Who asks.
+pub(crate) async fn identify(app: &App, peer: Peer, parts: &Parts) -> Result<Identity, ApiError> {
+    let reading = parts.method == http::Method::GET || parts.method == http::Method::HEAD;
+    let door = Door::of(&app.config, peer, parts);
+    let asking = Asking {
+        authorization: parts.headers.get(header::AUTHORIZATION),
+        // A browser sends it by itself, so it counts for nothing that changes something (N-22).
+        session: if reading { cookie(&parts.headers, SESSION_COOKIE) } else { None },
+        certificate: None,
+        address: peer.client(&parts.headers, app.config.trusted_proxies()),
+        service: &door.service,
+    };
+    match app.access.auth.identify(&asking).await {
+        Ok(identity) => {
+            if identity.credential != Credential::Nothing {
+                app.metrics.login(true);
+            }
+            Ok(identity)
+        }
         Err(refused) => {
             app.metrics.login(false);
-            return Err(refused.into());
+            Err(refused.into())
         }
-    };
-    if app.auth.has_accounts() && !identity.subject().is_empty() {
-        app.metrics.login(true);
     }
-    let permit = policy::decide(identity, request?, &app.rules)?;
-    dispatch(app, permit, parts, body).await
 }
 
 async fn dispatch(app: &App, permit: Permit, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {

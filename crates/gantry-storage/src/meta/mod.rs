@@ -6,6 +6,7 @@
 //!
 //! Order is byte order of the UTF-8 text everywhere, and pages are keyset pages: "at most `limit`, strictly after this".
 
+pub mod access;
 mod referrers;
 pub mod sqlite;
 #[cfg(any(test, feature = "suite"))]
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
+use self::access::AccessRows;
 pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
 pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 use self::verify::VerifyRows;
@@ -28,7 +30,7 @@ use crate::error::Result;
 
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
 #[async_trait]
-pub trait MetaStore: VerifyRows + Send + Sync + 'static {
+pub trait MetaStore: AccessRows + VerifyRows + Send + Sync + 'static {
     /// Names of repositories in byte order, strictly after `after`, at most `limit`.
     async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
 
@@ -160,7 +162,7 @@ pub trait MetaStore: VerifyRows + Send + Sync + 'static {
     /// These bytes are gone, or belong to a row again.
     async fn forget_freed(&self, freed: Vec<FreedBlob>) -> Result<()>;
 
-    /// Waits until everything given to [`MetaStore::save_upload_soon`] before is durable.
+    /// Waits until everything that was given before to a method whose name says "soon" is durable.
     async fn flush(&self) -> Result<()>;
 
     /// Why writes are refused since a commit failed; `None` while all is well. Never goes back to `None`.

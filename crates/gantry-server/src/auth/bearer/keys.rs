@@ -193,6 +193,7 @@ impl Key {
 }
 
 /// All keys. Made anew when their rows change.
+#[derive(Default)]
 pub struct Keys(Vec<Key>);
 
 impl Keys {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gantry_oci::access::Access;
+use gantry_oci::access::{Access, TokenScope};
 use gantry_storage::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ pub struct Login {
     /// Groups of the subject, as the source of identity gave them.
     #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Whether it was a login of a server admin that no scope narrowed.
+    /// Whether the subject was a server admin.
     #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
     pub admin: bool,
     /// How the caller showed who he is: `password`, `token`, `ldap`, ...
@@ -56,6 +56,9 @@ pub struct Login {
     /// The id of the personal, robot or refresh token that was shown: when it is revoked, so is this one.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// What the owner of a personal token narrowed it to; what a robot's token was made for.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<TokenScope>>,
 }
 
 /// The name of the claim with the [`Login`].

@@ -7,6 +7,7 @@
 //! Not here: waiting for other processes. One process owns the data directory; a person's `sqlite3` shell may read, and may
 //! hold the writer up for a moment.
 
+mod access;
 mod blobs;
 mod cache;
 mod failure;
@@ -56,7 +57,7 @@ use crate::health::Health;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Prepared statements kept by each connection: more than there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 192;
 
 /// Negative: KiB of pages that a connection keeps.
 const READER_CACHE_KIB: i64 = -1024;
@@ -233,6 +234,8 @@ impl ExaminedDatabase {
             clock,
             cache: ExactCache::new(cache_bytes),
             lazy: LazyUploads::with_log(log, left),
+            soon: access::Soon::default(),
+            access_generation: AtomicU64::new(0),
             health,
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
