@@ -103,7 +103,9 @@ impl Access {
         let keys: Vec<SigningKeyRow> = keys.into_iter().filter_map(key_of_row).collect();
         match Keys::from_rows(&keys) {
             Ok(keys) => self.auth.bearer().replace(keys),
-            Err(error) => tracing::error!(%error, "a signing key cannot be used; those read before stay in force"),
+            Err(error) => {
+                tracing::error!(%error, "a signing key cannot be used; those read before stay in force")
+            }
         }
         let mut parts = self.written.clone();
         parts.accounts = self.auth.has_accounts();
@@ -186,7 +188,8 @@ async fn first_admin(meta: &dyn MetaStore, file: &Path) -> Result<(), AppError> 
         return Ok(());
     }
     let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
-    let password = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    let password =
+        text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     let account = NewAccount {
         name: FIRST_ADMIN.to_owned(),
         email: None,

@@ -60,11 +60,7 @@ impl Htpasswd {
     /// # Errors
     /// It is not there or not readable.
     pub fn open(path: PathBuf) -> Result<Self, HtpasswdError> {
-        let opened = Self {
-            accounts: ArcSwap::default(),
-            seen: Mutex::new(None),
-            path,
-        };
+        let opened = Self { accounts: ArcSwap::default(), seen: Mutex::new(None), path };
         opened.read().map_err(|source| HtpasswdError { path: opened.path.clone(), source })?;
         Ok(opened)
     }

@@ -8,6 +8,8 @@ mod basic;
 pub mod bearer;
 mod fetch;
 pub mod foreign;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod htpasswd;
 mod identity;
 mod jwt;
@@ -164,7 +166,10 @@ impl Auth {
 
     /// Whether anybody can be somebody.
     pub fn has_accounts(&self) -> bool {
-        self.rows.load(Ordering::Relaxed) || self.htpasswd.is_some() || !self.foreign.is_empty() || self.others
+        self.rows.load(Ordering::Relaxed)
+            || self.htpasswd.is_some()
+            || !self.foreign.is_empty()
+            || self.others
     }
 
     /// Tells whether there are accounts or tokens as rows.
@@ -221,7 +226,8 @@ impl Auth {
     /// The database does not answer.
     pub async fn session(&self, cookie: &str) -> Result<Option<(Identity, Arc<Login>)>, AuthError> {
         let Some(hash) = secret::hash_of(secret::SESSION_PREFIX, cookie.as_bytes()) else { return Ok(None) };
-        let login = self.lookup.meta().login_by_hash(LoginKind::Session, &hash).await.map_err(|_| DATABASE)?;
+        let login =
+            self.lookup.meta().login_by_hash(LoginKind::Session, &hash).await.map_err(|_| DATABASE)?;
         let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
         let identity = self.again(&login, Credential::Session).await?;
         Ok(identity.map(|identity| (identity, login)))
@@ -233,7 +239,8 @@ impl Auth {
     /// The database does not answer.
     pub async fn refresh(&self, token: &str) -> Result<Option<(Identity, Arc<Login>)>, AuthError> {
         let Some(hash) = secret::hash_of(secret::REFRESH_PREFIX, token.as_bytes()) else { return Ok(None) };
-        let login = self.lookup.meta().login_by_hash(LoginKind::Refresh, &hash).await.map_err(|_| DATABASE)?;
+        let login =
+            self.lookup.meta().login_by_hash(LoginKind::Refresh, &hash).await.map_err(|_| DATABASE)?;
         let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
         let identity = self.again(&login, Credential::Password).await?;
         Ok(identity.map(|identity| (identity, login)))
@@ -252,7 +259,9 @@ impl Auth {
             known.token = login.token;
             return Ok(Some(Identity::known(known)));
         }
-        if source == Source::Htpasswd && !self.htpasswd.as_ref().is_some_and(|file| file.has(login.subject.as_str())) {
+        if source == Source::Htpasswd
+            && !self.htpasswd.as_ref().is_some_and(|file| file.has(login.subject.as_str()))
+        {
             return Ok(None);
         }
         let claims = bearer::Claims { subject: login.subject.to_string(), login: said, ..Default::default() };
@@ -270,7 +279,9 @@ impl Auth {
                 true => Err(AuthError::Refused),
                 false => of_account(&account, Credential::Certificate).ok_or(AuthError::Refused),
             },
-            _ => Ok(Identity::plain(Subject::certificate(user), Source::Certificate, Credential::Certificate)),
+            _ => {
+                Ok(Identity::plain(Subject::certificate(user), Source::Certificate, Credential::Certificate))
+            }
         }
     }
 
@@ -297,7 +308,8 @@ impl Auth {
         if self.foreign.concerns(token) && !self.bearer.concerns(token) {
             return self.foreign(token).await;
         }
-        let verified = self.bearer.verify(token, asking.service, Timestamp::now()).map_err(AuthError::BadToken)?;
+        let verified =
+            self.bearer.verify(token, asking.service, Timestamp::now()).map_err(AuthError::BadToken)?;
         let Verified { claims, .. } = &*verified;
         of_claims(claims, Credential::Bearer, Some(claims.access.clone()))
             .ok_or(AuthError::BadToken(TokenError::Claims))
@@ -390,7 +402,8 @@ impl Auth {
             let _permit = permit;
             // Each name is held against one hash of each kind that is in force, its own or nobody's.
             let stored = account.as_ref().and_then(|account| account.password.as_deref());
-            let of_row = rows && password::verify(&credentials.password, stored.unwrap_or_else(|| password::nobody()));
+            let of_row =
+                rows && password::verify(&credentials.password, stored.unwrap_or_else(|| password::nobody()));
             let of_file = listed.is_some_and(|hash| hash.verify(&credentials.password));
             let good = if account.is_some() { of_row && stored.is_some() } else { of_file };
             (credentials, good)
@@ -419,7 +432,9 @@ impl Presented {
         let Some(header) = header else { return Presented::Nobody };
         let bytes = header.as_bytes().trim_ascii();
         let (scheme, value) = match bytes.iter().position(|byte| *byte == b' ') {
-            Some(space) => (bytes.get(..space).unwrap_or_default(), bytes.get(space..).unwrap_or_default().trim_ascii()),
+            Some(space) => {
+                (bytes.get(..space).unwrap_or_default(), bytes.get(space..).unwrap_or_default().trim_ascii())
+            }
             None => (bytes, &[][..]),
         };
         if value.is_empty() || (scheme.eq_ignore_ascii_case(b"basic") && value == b"Og==") {

@@ -46,7 +46,12 @@ impl Remember {
     }
 
     /// The groups that came with these credentials, if they were good against `verifier` a moment ago.
-    pub(super) fn knows(&self, verifier: &str, credentials: &Credentials, stays: Stays) -> Option<Arc<[String]>> {
+    pub(super) fn knows(
+        &self,
+        verifier: &str,
+        credentials: &Credentials,
+        stays: Stays,
+    ) -> Option<Arc<[String]>> {
         let hash = self.hash(verifier, credentials);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.get_mut(&hash).filter(|known| known.since.elapsed() < KEPT)?;

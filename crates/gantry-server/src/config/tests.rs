@@ -165,21 +165,6 @@ fn config(arguments: &[&str]) -> Result<Config, String> {
 }
 
 #[test]
-fn the_door_is_open_on_loopback_only() {
-    assert_eq!(config(&[]).unwrap().anonymous, Anonymous::Write);
-    assert_eq!(config(&["server.listen=[::1]:5000"]).unwrap().anonymous, Anonymous::Write);
-    assert_eq!(config(&["auth.htpasswd.file=x"]).unwrap().anonymous, Anonymous::None);
-    assert_eq!(config(&["auth.htpasswd.file=x", "auth.anonymous=read"]).unwrap().anonymous, Anonymous::Read);
-    for open in ["0.0.0.0:5000", "192.0.2.1:5000", "[::]:5000"] {
-        let listen = format!("server.listen={open}");
-        let refusal = config(&[&listen]).unwrap_err();
-        assert!(refusal.contains("htpasswd") && refusal.contains("anonymous = \"write\""), "{refusal}");
-        assert!(config(&[&listen, "auth.htpasswd.file=x"]).is_ok());
-        assert!(config(&[&listen, "auth.anonymous=write"]).is_ok());
-    }
-}
-
-#[test]
 fn what_cannot_work_is_refused() {
     for (arguments, told) in [
         (&["server.tls.certificate=a"][..], "server.tls.key"),

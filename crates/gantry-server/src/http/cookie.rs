@@ -20,7 +20,8 @@ mod tests {
 
     #[test]
     fn one_of_several() {
-        let headers = HeaderMap::from_iter([(header::COOKIE, "a=1; gantry_session=gts_x; b".parse().unwrap())]);
+        let headers =
+            HeaderMap::from_iter([(header::COOKIE, "a=1; gantry_session=gts_x; b".parse().unwrap())]);
         assert_eq!(cookie(&headers, SESSION_COOKIE), Some("gts_x"));
         assert_eq!(cookie(&headers, "b"), None);
     }

@@ -142,7 +142,9 @@ fn auth(error: &AuthError, message: String, door: &Door) -> Answer {
     };
     match error {
         AuthError::Refused => challenge(message, door, &door.scopes, None),
-        AuthError::BadToken(_) | AuthError::NoToken => challenge(message, door, &door.scopes, Some("invalid_token")),
+        AuthError::BadToken(_) | AuthError::NoToken => {
+            challenge(message, door, &door.scopes, Some("invalid_token"))
+        }
         AuthError::Address => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
         AuthError::Busy => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, 1),
         AuthError::Wait(seconds) => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, *seconds),

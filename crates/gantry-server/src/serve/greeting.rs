@@ -20,7 +20,12 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    pub(super) fn new(config: &Config, rules: &Rules, registry: SocketAddr, operator: Option<SocketAddr>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        rules: &Rules,
+        registry: SocketAddr,
+        operator: Option<SocketAddr>,
+    ) -> Self {
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let host = match (&config.settings.server.public_url, registry.ip()) {
             (Some(url), _) => url.split("://").nth(1).unwrap_or(url).trim_end_matches('/').to_owned(),
@@ -33,7 +38,9 @@ impl Greeting {
                 "everybody may pull and push (no accounts yet; loopback only): `gantry user add NAME` ends that"
             }
             (Anonymous::Write, _) => "everybody may pull and push (auth.anonymous = \"write\")",
-            (Anonymous::Read, true) => "everybody may pull what is public, accounts what they have rights for",
+            (Anonymous::Read, true) => {
+                "everybody may pull what is public, accounts what they have rights for"
+            }
             (Anonymous::Read, false) => {
                 "everybody may pull, nobody may push (auth.anonymous = \"read\", no accounts)"
             }

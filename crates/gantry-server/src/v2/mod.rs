@@ -14,7 +14,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
 use crate::auth::{Asking, Credential, Identity};
-use crate::http::{ApiError, Door, Peer, RequestBody, RequestId, Response, SESSION_COOKIE, cookie, error, reply};
+use crate::http::{
+    ApiError, Door, Peer, RequestBody, RequestId, Response, SESSION_COOKIE, cookie, error, reply,
+};
 use crate::policy::{self, Caller, Permit};
 use crate::registry::{Asked, RegistryError};
 

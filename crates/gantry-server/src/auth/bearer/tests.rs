@@ -39,6 +39,7 @@ fn claims() -> Claims {
             admin: false,
             method: "password".to_owned(),
             token: Some("17".to_owned()),
+            scopes: Some(vec!["team/**:pull".parse().unwrap()]),
         },
     }
 }
@@ -69,7 +70,7 @@ fn a_token_says_what_it_was_made_to_say() {
                     { "type": "repository", "name": "team/app", "actions": ["pull", "push"] },
                     { "type": "repository", "name": "other", "actions": [] },
                 ],
-                "gantry": { "g": ["devs"], "m": "password", "t": "17" },
+                "gantry": { "g": ["devs"], "m": "password", "t": "17", "s": ["team/**:pull"] },
             })
         );
     }

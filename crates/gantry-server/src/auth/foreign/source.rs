@@ -270,7 +270,7 @@ fn discovered(issuer: &str, document: &[u8]) -> Result<String, String> {
 
 impl Trusted {
     /// Reads a JSON Web Key Set. Keys that we cannot use are passed over: sets hold keys for other purposes and other verifiers.
-    fn of_key_set(document: &[u8]) -> Result<Self, String> {
+    pub(super) fn of_key_set(document: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Set {
             keys: Vec<serde_json::Value>,
