@@ -262,7 +262,7 @@ fn rows_that_are_not_what_they_say_are_refused() {
     assert_eq!(error(SigningKeyRow { kid: name.clone(), ..good.clone() }), Some(KeysError::Misnamed(name)));
     let broken = Some(KeysError::Broken(good.kid.clone()));
     assert_eq!(error(SigningKeyRow { algorithm: KeyAlgorithm::EdDsa, ..good.clone() }), broken);
-    assert_eq!(error(SigningKeyRow { private: Vec::new(), ..good.clone() }), broken);
+    assert_eq!(error(SigningKeyRow { private: Vec::new(), ..good }), broken);
     assert_eq!("ES256".parse(), Ok(KeyAlgorithm::Es256));
     assert!("HS256".parse::<KeyAlgorithm>().is_err());
 }

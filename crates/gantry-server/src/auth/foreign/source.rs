@@ -236,10 +236,10 @@ impl Source {
 
     /// `None`: it is not a file.
     fn read_file(&self) -> Option<Result<Trusted, FetchError>> {
-        let (path, parse): (_, fn(&[u8]) -> Result<Trusted, String>) = match &self.origin {
-            Origin::File(path) => (path, Trusted::of_key_set),
-            Origin::Certificates(path) => (path, Trusted::of_certificates),
-            Origin::Url(..) | Origin::Discovery(..) => return None,
+        let (Origin::File(path) | Origin::Certificates(path)) = &self.origin else { return None };
+        let parse = |bytes: &[u8]| match &self.origin {
+            Origin::Certificates(_) => Trusted::of_certificates(bytes),
+            _ => Trusted::of_key_set(bytes),
         };
         let length = std::fs::metadata(path).map(|metadata| metadata.len());
         let read = match length {

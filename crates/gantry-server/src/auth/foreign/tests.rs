@@ -299,7 +299,7 @@ async fn identity_tokens_name_subjects_and_groups() {
         "#,
         web.url("/keys")
     ));
-    let foreign = foreign(&[], &[settings.clone()]);
+    let foreign = foreign(&[], std::slice::from_ref(&settings));
     let base = claims("https://ci.example");
     for (more, groups) in [
         (json!({}), &[][..]),
