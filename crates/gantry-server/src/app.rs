@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use gantry_storage::meta::access::AuditEntry;
 use gantry_storage::{Damaged, MetaStats, OpenError, Space, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
@@ -101,6 +102,13 @@ impl App {
             space,
             config,
         })
+    }
+
+    /// Keeps an entry of the audit log.
+    pub(crate) fn audit(&self, entry: AuditEntry) {
+        if !self.registry.meta().audit_soon(entry) {
+            tracing::debug!("an entry of the audit log was dropped: too many wait");
+        }
     }
 
     /// A new request id.

@@ -23,10 +23,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use gantry_oci::access::Subject;
 use gantry_storage::meta::access::{Account, Login, LoginKind, Token};
 use gantry_storage::{MetaStore, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use basic::Credentials;
@@ -220,6 +222,40 @@ impl Auth {
         }
     }
 
+    /// Begins a web session, or hands out a refresh token for `service`: the secret, shown once, and when it ends.
+    ///
+    /// # Errors
+    /// The database does not answer, or the system has no random numbers.
+    pub async fn begin(
+        &self,
+        kind: LoginKind,
+        identity: &Identity,
+        service: &str,
+        lifetime: Duration,
+    ) -> Result<(String, Timestamp), AuthError> {
+        let prefix = match kind {
+            LoginKind::Refresh => secret::REFRESH_PREFIX,
+            LoginKind::Session => secret::SESSION_PREFIX,
+        };
+        let (secret, hash) = secret::new_secret(prefix).map_err(|_| AuthError::Unavailable("the system"))?;
+        let payload = Payload { service: service.to_owned(), login: login_of(identity) };
+        let payload = serde_json::to_string(&payload).map_err(|_| AuthError::Refused)?;
+        let created = Timestamp::now();
+        let expires =
+            Timestamp(created.0.saturating_add(i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)));
+        let login = Login {
+            kind,
+            hash,
+            subject: identity.subject.clone(),
+            payload,
+            token: identity.token,
+            created,
+            expires,
+        };
+        self.lookup.meta().create_login(login).await.map_err(|_| DATABASE)?;
+        Ok((secret, expires))
+    }
+
     /// Whose a web session is, with its row. `None`: nobody's, or not any more.
     ///
     /// # Errors
@@ -233,22 +269,41 @@ impl Auth {
         Ok(identity.map(|identity| (identity, login)))
     }
 
-    /// Whose a refresh token is, with its row. `None`: nobody's, or not any more.
+    /// Whose a refresh token is that was handed out for `service`. `None`: nobody's, or not any more.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn refresh(&self, token: &str) -> Result<Option<(Identity, Arc<Login>)>, AuthError> {
+    pub async fn refresh(&self, token: &str, service: &str) -> Result<Option<Identity>, AuthError> {
         let Some(hash) = secret::hash_of(secret::REFRESH_PREFIX, token.as_bytes()) else { return Ok(None) };
         let login =
             self.lookup.meta().login_by_hash(LoginKind::Refresh, &hash).await.map_err(|_| DATABASE)?;
         let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
-        let identity = self.again(&login, Credential::Password).await?;
-        Ok(identity.map(|identity| (identity, login)))
+        match serde_json::from_str::<Payload>(&login.payload) {
+            Ok(payload) if payload.service == service => self.again(&login, Credential::Password).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Whose a name and password are, or a token in the place of the password, as in a Basic header.
+    ///
+    /// # Errors
+    /// Nobody's.
+    pub async fn login(
+        &self,
+        name: &str,
+        password: &str,
+        asking: &Asking<'_>,
+    ) -> Result<Identity, AuthError> {
+        if !self.has_accounts() || name.is_empty() {
+            return Err(AuthError::Refused);
+        }
+        let credentials = Credentials { name: name.to_owned(), password: password.as_bytes().to_vec() };
+        self.basic(credentials, asking).await
     }
 
     /// Who a login belongs to that was made before: what rows know is read anew, what others said then is as it was.
     async fn again(&self, login: &Login, credential: Credential) -> Result<Option<Identity>, AuthError> {
-        let Ok(said) = serde_json::from_str::<bearer::Login>(&login.payload) else { return Ok(None) };
+        let Ok(Payload { login: said, .. }) = serde_json::from_str(&login.payload) else { return Ok(None) };
         let source = Source::named(&said.method).unwrap_or(Source::Nobody);
         if source == Source::Account {
             let account = self.account(login.subject.as_str()).await?;
@@ -413,6 +468,13 @@ impl Auth {
         self.remember.learn(&verifier, &credentials, Arc::from([]));
         Ok(identity)
     }
+}
+
+/// What a refresh token or session keeps beside whose it is.
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    service: String,
+    login: bearer::Login,
 }
 
 const DATABASE: AuthError = AuthError::Unavailable("the database");

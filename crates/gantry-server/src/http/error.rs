@@ -48,6 +48,12 @@ pub(crate) enum ApiError {
     /// A transfer coding beside `chunked`.
     #[error("the only transfer coding that is understood is `chunked`")]
     TransferCoding,
+    /// A method that an address outside of the registry API does not have.
+    #[error("the method is not allowed here; allowed: {allow}")]
+    MethodNotAllowed { allow: &'static str },
+    /// Not something that the token server can answer.
+    #[error("{0}")]
+    BadTokenRequest(String),
     /// No such address outside of the registry API.
     #[error("there is nothing at this address")]
     NotFound,
@@ -129,6 +135,11 @@ fn answer(error: &ApiError, location: Option<&str>, door: &Door) -> Answer {
         ApiError::ContentEncoded => {
             Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
         }
+        ApiError::MethodNotAllowed { allow } => {
+            Answer::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
+                .header(header::ALLOW, HeaderValue::from_static(allow))
+        }
+        ApiError::BadTokenRequest(_) => Answer::new(StatusCode::BAD_REQUEST, Code::Unsupported, message),
         ApiError::TwoEnds | ApiError::Host => closing(StatusCode::BAD_REQUEST, message),
         ApiError::TransferCoding => closing(StatusCode::NOT_IMPLEMENTED, message),
         ApiError::NotFound => Answer::new(StatusCode::NOT_FOUND, Code::Unsupported, message),
@@ -242,6 +253,10 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
                 })
                 .collect(),
         },
+        // Whoever asks may write here: it is no matter of credentials, so there is no challenge (A-4, N-19).
+        RegistryError::TagLocked(locked) => {
+            Answer::new(StatusCode::FORBIDDEN, Code::Denied, message).detail("tag", locked.tag.as_str())
+        }
         RegistryError::TooLarge { .. } => {
             Answer::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, message)
         }

@@ -1,6 +1,8 @@
 //! What every HTTP face of the server shares: bodies, errors, conditions, and who is at the other end.
 
+pub(crate) mod audit;
 pub(crate) mod body;
+mod caller;
 pub(crate) mod conditional;
 mod cookie;
 mod door;
@@ -10,6 +12,7 @@ pub(crate) mod reply;
 mod request_id;
 
 pub(crate) use body::{Body, Outlet, RequestBody};
+pub(crate) use caller::{asking, identify, session_to_read};
 pub(crate) use cookie::{SESSION_COOKIE, cookie};
 pub(crate) use door::Door;
 pub(crate) use error::ApiError;

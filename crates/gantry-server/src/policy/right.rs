@@ -97,6 +97,11 @@ impl Rules {
         )
     }
 
+    /// Whether the catalog may be asked for; what stands in it is another question.
+    pub fn reads_catalog(&self, identity: &Identity) -> bool {
+        identity.bounds.on_catalog() && (!identity.is_anonymous() || self.anonymous != Anonymous::None)
+    }
+
     fn scope_allows(&self, identity: &Identity, repository: &str, action: Action) -> bool {
         identity.bounds.scopes.as_ref().is_none_or(|scopes| {
             scopes.iter().any(|scope| scope.pattern.matches(repository) && scope.actions.contains(action))

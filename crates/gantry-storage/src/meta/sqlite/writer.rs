@@ -496,7 +496,7 @@ impl State {
             .and_then(|()| execute(connection, "RELEASE notes"))
             .map_err(|error| self.abandon("undoing an operation", &error))?;
         tracing::error!(%error, entries = notes.entries.len(), "entries of the audit log could not be written");
-        self.shared.soon.refuse(std::mem::take(notes));
+        self.shared.soon.refuse(&std::mem::take(notes));
         Ok(())
     }
 

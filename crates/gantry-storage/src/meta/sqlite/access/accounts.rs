@@ -102,7 +102,7 @@ pub(super) fn change(batch: &mut Batch<'_>, name: &str, change: &AccountChange) 
     let ruled = account.admin && !account.disabled;
     account.admin = change.admin.unwrap_or(account.admin);
     account.disabled = change.disabled.unwrap_or(account.disabled);
-    if ruled && !(account.admin && !account.disabled) && !other_admin(batch.connection, name)? {
+    if ruled && (account.disabled || !account.admin) && !other_admin(batch.connection, name)? {
         return Ok(Changed::LastAdmin);
     }
     if let Some(email) = &change.email {

@@ -16,6 +16,9 @@ pub(super) const REMOVE_BY_TOKEN: &str = "DELETE FROM logins WHERE token = ?1";
 pub(super) const REMOVE_EXPIRED: &str = "DELETE FROM logins WHERE (kind, hash) IN
         (SELECT kind, hash FROM logins WHERE expires <= ?1 LIMIT ?2)";
 
+/// No request that logs somebody in takes longer: 10 minutes in microseconds.
+const LONGEST_LOGIN: i64 = 600_000_000;
+
 fn number(kind: LoginKind) -> i64 {
     match kind {
         LoginKind::Refresh => 1,
@@ -78,7 +81,11 @@ fn is_over(connection: &Connection, login: &Login) -> rusqlite::Result<bool> {
         Some(name) => accounts::exact(connection, name)?,
         None => None,
     };
-    Ok(account.is_some_and(|account| account.disabled || account.password_changed > login.created))
+    Ok(account.is_some_and(|account| {
+        // A clock that was set back by hours must not end the logins of all these hours.
+        let later = account.password_changed.0.saturating_sub(login.created.0);
+        account.disabled || (1..=LONGEST_LOGIN).contains(&later)
+    }))
 }
 
 pub(super) fn end(batch: &mut Batch<'_>, kind: LoginKind, hash: &SecretHash) -> rusqlite::Result<()> {

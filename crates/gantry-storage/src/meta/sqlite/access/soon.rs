@@ -178,7 +178,7 @@ impl Soon {
     }
 
     /// What was taken cannot be written, whatever is tried: it is dropped and counted.
-    pub(in super::super) fn refuse(&self, taken: Taken) {
+    pub(in super::super) fn refuse(&self, taken: &Taken) {
         let mut notes = self.lock();
         notes.taken = 0;
         let counts = [taken.dropped, taken.entries.last().map(|last| (taken.entries.len() as u64, last.at))];
