@@ -8,6 +8,8 @@ mod basic;
 pub mod bearer;
 mod fetch;
 pub mod foreign;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod htpasswd;
 mod identity;
 mod jwt;

@@ -120,7 +120,7 @@ impl Config {
             }
         }
         check_sweep(&settings.sweep)?;
-        tokens::check(&settings.auth)?;
+        tokens::check(&settings.auth, token_issuer(&settings))?;
         if settings.verify.interval.0.is_some_and(|interval| interval < Duration::from_millis(100)) {
             return Err(wrong("verify.interval", "is too short: expected at least 100ms, or \"off\""));
         }
@@ -150,10 +150,20 @@ impl Config {
         self.settings.server.listen.0
     }
 
+    /// What stands in `iss` of our own tokens.
+    pub fn token_issuer(&self) -> &str {
+        token_issuer(&self.settings)
+    }
+
     /// Addresses whose forwarding headers are believed.
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.settings.server.trusted_proxies
     }
+}
+
+/// What stands in `iss` of our own tokens.
+fn token_issuer(settings: &Settings) -> &str {
+    settings.server.public_url.as_deref().unwrap_or("gantry")
 }
 
 /// A promise must outlive what relies on it.
