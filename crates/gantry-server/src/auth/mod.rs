@@ -4,8 +4,13 @@
 //! Today there are two kinds of caller: nobody in particular, and an account of the htpasswd file. More methods join
 //! as further sources in [`Auth::identify`].
 
+mod addresses;
 mod basic;
+mod certificate;
+mod failures;
 mod htpasswd;
+mod ldap;
+mod names;
 mod remember;
 mod waiting;
 
@@ -15,8 +20,12 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use basic::Credentials;
+pub use addresses::Addresses;
+pub use basic::{Credentials, Presented};
+pub use certificate::{CertificateName, UnfitCertificate};
+pub use failures::{Failures, Wait};
 pub use htpasswd::{Htpasswd, HtpasswdError};
+pub use ldap::{Ldap, OpenLdapError, Person, Unavailable};
 use remember::Remember;
 use waiting::Waiting;
 

@@ -6,6 +6,7 @@
 
 mod load;
 mod settings;
+mod sources;
 mod value;
 
 use std::net::SocketAddr;
@@ -18,7 +19,10 @@ pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
 pub use settings::{
     Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
 };
-pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
+pub use sources::{
+    AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole,
+};
+pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Secret, SecretError, Span};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -34,17 +38,30 @@ pub struct Config {
     pub anonymous: Anonymous,
     /// The certificate and key, when the registry speaks TLS.
     pub tls: Option<TlsFiles>,
+    /// The directory that knows accounts and groups.
+    pub ldap: Option<LdapServer>,
     /// The path under which a proxy publishes the registry (from `server.public_url`), without a slash at its end.
     pub base_path: String,
 }
 
-/// The two files of `[server.tls]`.
+/// The files of `[server.tls]`.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The certificate chain, PEM.
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// The authorities of clients, PEM, and whether all clients need a certificate; `None`: nobody is asked for one.
+    pub clients: Option<(PathBuf, Demand)>,
+}
+
+/// How much a client's certificate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Who has none may go on.
+    Optional,
+    /// Who has none may not.
+    Required,
 }
 
 impl Config {
@@ -54,7 +71,7 @@ impl Config {
     /// Settings that contradict each other, and an open door to the network that nobody asked for.
     pub fn new(settings: Settings, data_dir: PathBuf) -> Result<Self, ConfigError> {
         let listen = settings.server.listen.0;
-        let accounts = settings.auth.htpasswd.file.is_some();
+        let accounts = has_methods(&settings);
         let anonymous = match settings.auth.anonymous {
             Some(written) => written,
             None if accounts => Anonymous::None,
@@ -63,7 +80,13 @@ impl Config {
         };
         let tls = match (&settings.server.tls.certificate, &settings.server.tls.key) {
             (Some(certificate), Some(key)) => {
-                Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
+                let tls = &settings.server.tls;
+                let clients = match (&tls.client_ca, tls.client_certificates) {
+                    (None, _) | (_, ClientCertificates::Off) => None,
+                    (Some(ca), ClientCertificates::Optional) => Some((ca.clone(), Demand::Optional)),
+                    (Some(ca), ClientCertificates::Required) => Some((ca.clone(), Demand::Required)),
+                };
+                Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), clients })
             }
             (None, None) => None,
             (Some(_), None) => {
@@ -73,6 +96,8 @@ impl Config {
                 return Err(wrong("server.tls.certificate", "is missing: the key needs its certificate"));
             }
         };
+        sources::check_certificates(&settings)?;
+        let ldap = LdapServer::new(&settings.auth.ldap)?;
         if settings.server.tls.alpn.is_empty() {
             return Err(wrong("server.tls.alpn", "is empty: expected \"h2\", \"http/1.1\" or both"));
         }
@@ -134,7 +159,7 @@ impl Config {
                 "is 0: expected at least one byte; verify.interval = \"off\" ends checks",
             ));
         }
-        Ok(Self { settings, data_dir, anonymous, tls, base_path })
+        Ok(Self { settings, data_dir, anonymous, tls, ldap, base_path })
     }
 
     /// Where the registry listens.
@@ -149,8 +174,14 @@ impl Config {
 
     /// Whether accounts exist.
     pub fn has_accounts(&self) -> bool {
-        self.settings.auth.htpasswd.file.is_some()
+        has_methods(&self.settings)
     }
+}
+
+/// Whether there is any way to be somebody.
+fn has_methods(settings: &Settings) -> bool {
+    let auth = &settings.auth;
+    auth.htpasswd.file.is_some() || auth.ldap.url.is_some() || auth.client_certificates.user.is_some()
 }
 
 /// A promise must outlive what relies on it.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap};
 use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
 
 macro_rules! table {
@@ -24,13 +25,14 @@ macro_rules! table {
         }
 
         #[cfg(test)]
-        impl super::tests::Keys for $name {
+        impl crate::config::tests::Keys for $name {
             fn keys(path: &str, found: &mut Vec<String>) {
-                $(<$type as super::tests::Keys>::keys(&format!("{path}.{}", stringify!($field)), found);)*
+                $(<$type as crate::config::tests::Keys>::keys(&format!("{path}.{}", stringify!($field)), found);)*
             }
         }
     };
 }
+pub(super) use table;
 
 table! {
     /// The whole file.
@@ -87,6 +89,10 @@ table! {
         minimum_version: TlsVersion = TlsVersion::Tls12,
         /// The protocols that are offered, most wanted first.
         alpn: Vec<Alpn> = vec![Alpn::H2, Alpn::Http11],
+        /// The authorities whose certificates clients may show, PEM.
+        client_ca: Option<PathBuf> = None,
+        /// Whether clients show certificates.
+        client_certificates: ClientCertificates = ClientCertificates::Off,
     }
 }
 
@@ -205,6 +211,12 @@ table! {
         anonymous: Option<Anonymous> = None,
         /// `[auth.htpasswd]`
         htpasswd: Htpasswd = Htpasswd::default(),
+        /// `[auth.ldap]`
+        ldap: Ldap = Ldap::default(),
+        /// `[auth.client_certificates]`
+        client_certificates: CertificateAccounts = CertificateAccounts::default(),
+        /// `[auth.addresses]`
+        addresses: AddressRules = AddressRules::default(),
     }
 }
 

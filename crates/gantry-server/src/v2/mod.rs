@@ -51,7 +51,7 @@ impl Context<'_> {
 /// Answers a request below `/v2/`, and says which row of the table it belongs to.
 pub(crate) async fn handle(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &Parts,
     body: RequestBody,
     request_id: &RequestId,
@@ -74,7 +74,7 @@ pub(crate) async fn handle(
 /// What is wrong with a request is told after it is known who asks.
 async fn answer(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &Parts,
     request: Result<Request, RequestError>,
     body: RequestBody,
