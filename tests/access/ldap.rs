@@ -4,25 +4,25 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use gantry_server::auth::{Ldap, Person, Unavailable};
-use gantry_server::config::{Config, Sources, load};
+use gantry_server::config::{Config, LdapServer, Sources, load};
 
 use crate::harness::daemon::free_address;
 use crate::harness::slapd::{GROUPS, PEOPLE, SEARCHER, Slapd};
 use crate::harness::tls::Authority;
 
-/// What the configuration makes of these keys of `[auth.ldap]`, beside `user_base`.
-fn config(keys: &[(&str, &str)]) -> Result<Config, String> {
-    let mut arguments: Vec<_> = keys.iter().map(|(key, value)| format!("auth.ldap.{key}={value}")).collect();
-    arguments.push(format!("auth.ldap.user_base={PEOPLE}"));
-    let settings =
-        load(&Sources { arguments, ..Sources::default() }).map_err(|error| error.to_string())?;
-    Config::new(settings, "data".into()).map_err(|error| error.to_string())
+/// What these keys of `[auth.ldap]` mean; the later of two of one name counts.
+fn server(keys: &[(&str, &str)]) -> LdapServer {
+    let keys = [&[("user_base", PEOPLE)], keys].concat();
+    let arguments = keys.iter().map(|(key, value)| format!("auth.ldap.{key}={value}")).collect();
+    let settings = load(&Sources { arguments, ..Sources::default() }).expect("settings");
+    Config::new(settings, "data".into()).expect("a configuration").ldap.expect("a directory")
 }
 
 fn open(keys: &[(&str, &str)]) -> Ldap {
-    let config = config(keys).expect("a configuration");
-    Ldap::open(&config.ldap.expect("a directory")).expect("a directory")
+    Ldap::open(&server(keys)).expect("a directory")
 }
 
 /// With the account that searches, and a search for groups.
@@ -51,7 +51,11 @@ async fn a_user_of_the_directory_is_known_with_groups() {
     assert_eq!(ldap.check("Bob", b"bob-secret").await, person("Bob", &[]));
     assert_eq!(ldap.check("paul(x)", b"paul-secret").await, person("paul(x)", &["ops"]));
     let by_name = searching(&slapd, &[("group_filter", "(memberUid={})")]);
-    assert_eq!(by_name.check("bob", b"bob-secret").await, person("Bob", &["unix"]), "the directory's spelling");
+    assert_eq!(
+        by_name.check("bob", b"bob-secret").await,
+        person("Bob", &["unix"]),
+        "the directory's spelling"
+    );
     let without = open(&[("url", &slapd.url())]);
     assert_eq!(without.check("alice", b"alice-secret").await, person("alice", &[]), "anonymous, no groups");
 }
@@ -161,7 +165,11 @@ async fn tls_needs_a_certificate_that_is_trusted() {
         assert_eq!(with(Some(&ca)).check("alice", b"alice-secret").await, person("alice", &[]), "{keys:?}");
         assert_eq!(with(Some(&ca)).check("alice", b"wrong").await, Ok(None), "{keys:?}");
         assert_eq!(with(Some(&other)).check("alice", b"alice-secret").await, Err(Unavailable), "{keys:?}");
-        assert_eq!(with(None).check("alice", b"alice-secret").await, Err(Unavailable), "{keys:?}: of the system");
+        assert_eq!(
+            with(None).check("alice", b"alice-secret").await,
+            Err(Unavailable),
+            "{keys:?}: of the system"
+        );
     }
     // Another name than the certificate has.
     let port = tls.rsplit(':').next().expect("a port");
@@ -179,14 +187,17 @@ async fn a_directory_that_cannot_say_is_no_refusal() {
     slapd.stop();
     assert_eq!(ldap.check("alice", b"alice-secret").await, Err(Unavailable), "down");
     slapd.again();
-    assert_eq!(ldap.check("alice", b"alice-secret").await, person("alice", &["Staff, EU", "ops"]), "and up again");
+    assert_eq!(
+        ldap.check("alice", b"alice-secret").await,
+        person("alice", &["Staff, EU", "ops"]),
+        "and up again"
+    );
 
     let url = slapd.url();
     let stranger = open(&[("url", &url), ("bind_dn", SEARCHER), ("bind_password", "wrong")]);
     assert_eq!(stranger.check("alice", b"alice-secret").await, Err(Unavailable), "the searcher is refused");
     let nowhere = searching(&slapd, &[("user_base", "ou=nowhere,dc=example,dc=com")]);
-    // The last of two keys of one name counts, and `config` adds its own.
-    assert!(nowhere.check("alice", b"alice-secret").await.is_ok());
+    assert_eq!(nowhere.check("alice", b"alice-secret").await, Err(Unavailable), "no place for users");
     let groupless = searching(&slapd, &[("group_base", "ou=nowhere,dc=example,dc=com")]);
     assert_eq!(groupless.check("alice", b"alice-secret").await, Err(Unavailable), "no place for groups");
     assert_eq!(groupless.check("alice", b"wrong").await, Ok(None));
@@ -232,14 +243,14 @@ async fn what_is_not_ldap_is_not_believed() {
         b"\x30\x0c\x02\x01\x63\x61\x07\x0a\x01\x00\x04\x00\x04\x00",
     ];
     for answer in answers {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let url = format!("ldap://{}", listener.local_addr().expect("its address"));
-        std::thread::spawn(move || {
-            use std::io::{Read as _, Write as _};
-            let (mut stream, _) = listener.accept().expect("a connection");
-            let _ = stream.read(&mut [0; 1024]);
-            let _ = stream.write_all(answer);
-            std::thread::sleep(Duration::from_millis(600));
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(answer).await;
+            // Open until the other end has had enough.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
         });
         let ldap = open(&[("url", &url), ("timeout", "400ms")]);
         assert_eq!(ldap.check("alice", b"alice-secret").await, Err(Unavailable), "{answer:?}");
@@ -260,7 +271,8 @@ async fn the_searchers_password_can_be_kept_in_a_file_and_changed() {
     assert_eq!(ldap.check("alice", b"alice-secret").await, Err(Unavailable), "not before it is asked to");
     ldap.reload();
     assert_eq!(ldap.check("alice", b"alice-secret").await, person("alice", &[]));
-    let config = config(&[("url", &url), ("bind_dn", SEARCHER), ("bind_password", "{ file = \"/nowhere\" }")]);
-    let missing = Ldap::open(&config.expect("a configuration").ldap.expect("a directory"));
+    let nowhere =
+        [("url", url.as_str()), ("bind_dn", SEARCHER), ("bind_password", "{ file = \"/nowhere\" }")];
+    let missing = Ldap::open(&server(&nowhere));
     assert!(missing.err().expect("an error").to_string().contains("/nowhere"));
 }

@@ -37,16 +37,16 @@ impl Daemon {
                     let _ = file_of(log).read_to_string(&mut said);
                     panic!("{command:?} does not listen on {address} (ended: {ended:?})\n{said}");
                 }
-                std::thread::sleep(Duration::from_millis(20));
+                pause();
             }
         }
         Daemon { child, guard }
     }
+}
 
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
+#[expect(clippy::disallowed_methods, reason = "nothing else happens while a test waits for a program")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }
 
 fn file_of(log: &Path) -> std::fs::File {
@@ -61,7 +61,7 @@ impl Drop for Daemon {
         }
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(10));
+            pause();
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -78,7 +78,8 @@ pub(crate) fn free_address() -> SocketAddr {
 
 /// Where a program is installed.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    places.map(|place| place.join(program)).find(|file| file.is_file())
+    let script = r#"PATH=$PATH:/usr/sbin:/sbin command -v "$1""#;
+    let found = Command::new("sh").args(["-c", script, "find", program]).output().expect("a shell");
+    let path = String::from_utf8(found.stdout).expect("a path");
+    found.status.success().then(|| PathBuf::from(path.trim_end()))
 }

@@ -90,22 +90,22 @@ impl Slapd {
         std::fs::write(dir.path().join("entries.ldif"), ldif()).expect("the entries");
         let (plain, tls) = (daemon::free_address(), daemon::free_address());
         let mut slapd = Slapd { daemon: None, plain, tls, dir };
-        let mut load = slapd.command();
-        let loaded = load.args(["-Tadd", "-l"]).arg(slapd.file("entries.ldif")).stdin(Stdio::null()).output();
+        let mut load = slapd.command(&["-Tadd"]);
+        let loaded = load.arg("-l").arg(slapd.file("entries.ldif")).stdin(Stdio::null()).output();
         let loaded = loaded.expect("slapd runs");
         assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
         slapd.run();
         Some(slapd)
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, first: &[&str]) -> Command {
         let mut command = Command::new(self.file("slapd"));
-        command.arg("-f").arg(self.file("slapd.conf"));
+        command.args(first).arg("-f").arg(self.file("slapd.conf"));
         command
     }
 
     fn run(&mut self) {
-        let mut command = self.command();
+        let mut command = self.command(&[]);
         command.args(["-d", "0", "-h", &format!("ldap://{} ldaps://{}", self.plain, self.tls)]);
         self.daemon = Some(Daemon::start(&mut command, &[self.plain, self.tls], &self.file("log")));
     }

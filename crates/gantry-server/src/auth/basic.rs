@@ -158,7 +158,9 @@ mod tests {
     /// N-3
     #[test]
     fn nobody() {
-        for header in ["", " ", "Basic", "Basic ", "Basic Og==", "Basic Og", "Bearer", "bearer  ", "Token", "Token "] {
+        for header in
+            ["", " ", "Basic", "Basic ", "Basic Og==", "Basic Og", "Bearer", "bearer  ", "Token", "Token "]
+        {
             assert_eq!(read(header), Presented::Nobody, "{header:?}");
         }
         assert_eq!(Presented::of(&HeaderMap::new()), Presented::Nobody);
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn malformed_is_not_nobody() {
         for header in [
-            "Basic YQ==",          // no colon
+            "Basic YQ==", // no colon
             "Basic !!!",
             "Basic YTpi YTpi",
             "Basic YTpi\u{e9}",
@@ -202,7 +204,11 @@ mod tests {
         assert_eq!(read(&format!("Bearer {token}x")), Presented::Malformed);
         let password = vec![b'p'; 48 << 10];
         assert_eq!(read(&encoded(&[b"a:", &*password].concat())), basic_of("a", &password));
-        assert_eq!(read(&"A".repeat(64 << 10)), Presented::Nobody, "one long word is a scheme without a value");
+        assert_eq!(
+            read(&"A".repeat(64 << 10)),
+            Presented::Nobody,
+            "one long word is a scheme without a value"
+        );
         assert_eq!(read(&format!("{} x", "A".repeat(64 << 10))), Presented::Malformed);
     }
 

@@ -50,10 +50,7 @@ impl CertificateName {
             CertificateUser::San => alternative_name(&certificate),
             CertificateUser::Spiffe => spiffe_id(&certificate),
         };
-        Ok(Self {
-            user: user.map(name).transpose()?,
-            expires: Timestamp(until.saturating_mul(1_000_000)),
-        })
+        Ok(Self { user: user.map(name).transpose()?, expires: Timestamp(until.saturating_mul(1_000_000)) })
     }
 
     /// The name: an account's, if there is one of that name, else the subject `cert:NAME`.
@@ -104,8 +101,7 @@ fn spiffe_id(certificate: &X509Certificate<'_>) -> Result<String, UnfitCertifica
     let (domain, path) = rest.split_once('/').map_or((rest, None), |(domain, path)| (domain, Some(path)));
     let in_domain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
     let in_path = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    let is_segment =
-        |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(in_path);
+    let is_segment = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(in_path);
     let fits = uri.len() <= names::LONGEST
         && !domain.is_empty()
         && domain.bytes().all(in_domain)
@@ -138,9 +134,7 @@ mod tests {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.distinguished_name = DistinguishedName::new();
         for name in common_names {
-            parameters
-                .distinguished_name
-                .push(DnType::CommonName, DnValue::Utf8String((*name).to_owned()));
+            parameters.distinguished_name.push(DnType::CommonName, DnValue::Utf8String((*name).to_owned()));
         }
         parameters.subject_alt_names = alternatives;
         parameters.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
@@ -174,7 +168,8 @@ mod tests {
 
     #[test]
     fn odd_names_are_nobodys() {
-        for name in ["", " ", "alice smith", "admin:x", "alice\0.evil", "a\nb", "<b>", "*", &"x".repeat(256)] {
+        for name in ["", " ", "alice smith", "admin:x", "alice\0.evil", "a\nb", "<b>", "*", &"x".repeat(256)]
+        {
             let odd = certificate(&[name], Vec::new());
             assert_eq!(read(&odd, CertificateUser::Cn), Err(UnfitCertificate::Unfit), "{name:?}");
         }
@@ -183,14 +178,21 @@ mod tests {
             assert_eq!(read(&none, user), Err(UnfitCertificate::Missing));
         }
         let wildcard = certificate(&["alice"], vec![dns("*.example.com"), dns("good.example.com")]);
-        assert_eq!(read(&wildcard, CertificateUser::San), Err(UnfitCertificate::Unfit), "the first is the name");
+        assert_eq!(
+            read(&wildcard, CertificateUser::San),
+            Err(UnfitCertificate::Unfit),
+            "the first is the name"
+        );
         assert_eq!(CertificateName::read(b"nonsense", None), Err(UnfitCertificate::Unreadable));
     }
 
     #[test]
     fn a_spiffe_id_is_one_and_keeps_to_its_grammar() {
         for good in ["spiffe://example.org", "spiffe://a-b_c.1/x", "spiffe://example.org/A/b.c/..d"] {
-            assert_eq!(read(&certificate(&[], vec![uri(good)]), CertificateUser::Spiffe).as_deref(), Ok(good));
+            assert_eq!(
+                read(&certificate(&[], vec![uri(good)]), CertificateUser::Spiffe).as_deref(),
+                Ok(good)
+            );
         }
         for bad in [
             "spiffe://",

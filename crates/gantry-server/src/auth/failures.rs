@@ -159,7 +159,8 @@ impl Pair {
     /// 1 s after the tenth failure, then twice as long with each.
     fn left(&self, now: Instant) -> Duration {
         let Some(beyond) = self.failures.checked_sub(FREE) else { return Duration::ZERO };
-        let wait = 1_u64.checked_shl(beyond).map_or(LONGEST, |seconds| Duration::from_secs(seconds).min(LONGEST));
+        let wait =
+            1_u64.checked_shl(beyond).map_or(LONGEST, |seconds| Duration::from_secs(seconds).min(LONGEST));
         wait.saturating_sub(now.saturating_duration_since(self.last))
     }
 }
@@ -223,7 +224,10 @@ mod tests {
         assert_eq!(wait(&failures, "bob", HERE, now), 0, "somebody else here");
         assert!(wait(&failures, "alice", HERE, now) > 0);
         assert!(wait(&failures, " Alice ", HERE, now) > 0, "another spelling is not another name");
-        assert!(wait(&failures, "alice", "::ffff:192.0.2.1", now) > 0, "nor are IPv6 clothes another address");
+        assert!(
+            wait(&failures, "alice", "::ffff:192.0.2.1", now) > 0,
+            "nor are IPv6 clothes another address"
+        );
     }
 
     #[test]
@@ -289,6 +293,9 @@ mod tests {
         }
         assert!((ADDRESSES / 2..=ADDRESSES).contains(&failures.lock().len()));
         fail(&failures, "alice", "10.0.78.31", 9, now + Duration::from_secs(20));
-        assert!(wait(&failures, "alice", "10.0.78.31", now + Duration::from_secs(20)) > 0, "the last is there");
+        assert!(
+            wait(&failures, "alice", "10.0.78.31", now + Duration::from_secs(20)) > 0,
+            "the last is there"
+        );
     }
 }

@@ -24,10 +24,14 @@ mod tests {
 
     #[test]
     fn a_name_is_something_to_see_in_each_character() {
-        for good in ["alice", "Ann.O'Neil".replace('\'', "").as_str(), "a@example.com", "jörg", "名前", "svc-1_x"] {
+        for good in
+            ["alice", "Ann.O'Neil".replace('\'', "").as_str(), "a@example.com", "jörg", "名前", "svc-1_x"]
+        {
             assert!(fits(good), "{good}");
         }
-        for bad in ["", " ", "a b", "a:b", "a\0", "a\n", "<b>", "a*", "a\u{200b}", "a\u{ad}b", &"x".repeat(256)] {
+        for bad in
+            ["", " ", "a b", "a:b", "a\0", "a\n", "<b>", "a*", "a\u{200b}", "a\u{ad}b", &"x".repeat(256)]
+        {
             assert!(!fits(bad), "{bad:?}");
         }
     }

@@ -19,9 +19,7 @@ pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
 pub use settings::{
     Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
 };
-pub use sources::{
-    AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole,
-};
+pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole};
 pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Secret, SecretError, Span};
 
 /// The commented example file: every key with its default.

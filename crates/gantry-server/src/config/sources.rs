@@ -314,7 +314,8 @@ pub(super) fn check_certificates(settings: &super::Settings) -> Result<(), Confi
         }
         (_, Some(_)) => {}
     }
-    if settings.auth.client_certificates.user.is_some() && tls.client_certificates == ClientCertificates::Off {
+    if settings.auth.client_certificates.user.is_some() && tls.client_certificates == ClientCertificates::Off
+    {
         return Err(wrong(
             "auth.client_certificates.user",
             "needs server.tls.client_certificates = \"optional\" or \"required\"",

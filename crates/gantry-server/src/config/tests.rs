@@ -183,9 +183,8 @@ fn what_cannot_work_is_refused() {
         assert!(refusal.contains(told), "{arguments:?}: {refusal}");
     }
     let ldap = |settings: &[&'static str]| [&["auth.ldap.user_base=ou=people"], settings].concat();
-    let certificates = |settings: &[&'static str]| {
-        [&["server.tls.certificate=a", "server.tls.key=b"], settings].concat()
-    };
+    let certificates =
+        |settings: &[&'static str]| [&["server.tls.certificate=a", "server.tls.key=b"], settings].concat();
     for (arguments, told) in [
         (ldap(&[]), "auth.ldap.url is missing"),
         (vec!["auth.ldap.url=ldap://127.0.0.1"], "auth.ldap.user_base"),
@@ -204,7 +203,11 @@ fn what_cannot_work_is_refused() {
         (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.user_filter=uid={})"]), "auth.ldap.user_filter"),
         (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.user_attribute=*"]), "auth.ldap.user_attribute"),
         (
-            ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.group_base=o=x", "auth.ldap.group_filter=((member={dn})"]),
+            ldap(&[
+                "auth.ldap.url=ldaps://x",
+                "auth.ldap.group_base=o=x",
+                "auth.ldap.group_filter=((member={dn})",
+            ]),
             "auth.ldap.group_filter",
         ),
         (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.timeout=1h"]), "auth.ldap.timeout"),

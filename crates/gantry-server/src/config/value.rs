@@ -240,7 +240,9 @@ impl Secret {
             Kept::File(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| SecretError::Unreadable { path: path.clone(), source })?;
-                text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line)).to_owned()
+                text.strip_suffix('\n')
+                    .map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line))
+                    .to_owned()
             }
             Kept::Environment { name, text } => {
                 text.clone().ok_or_else(|| SecretError::Unset(name.clone()))?
@@ -377,7 +379,9 @@ mod tests {
         let file = dir.path().join("secret");
         let in_file = read(&format!("secret = {{ file = {file:?} }}")).unwrap();
         assert!(in_file.secret.read().unwrap_err().to_string().contains("secret: "));
-        for (written, text) in [("s3cret: ü\n", "s3cret: ü"), ("a\r\n", "a"), ("two\n\n", "two\n"), ("bare", "bare")] {
+        for (written, text) in
+            [("s3cret: ü\n", "s3cret: ü"), ("a\r\n", "a"), ("two\n\n", "two\n"), ("bare", "bare")]
+        {
             std::fs::write(&file, written).unwrap();
             assert_eq!(in_file.secret.read().unwrap(), text);
         }

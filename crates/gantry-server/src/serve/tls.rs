@@ -94,13 +94,18 @@ impl Tls {
     }
 }
 
-fn config(files: &TlsFiles, settings: &TlsSettings, certificate: &Arc<Current>) -> Result<ServerConfig, TlsError> {
+fn config(
+    files: &TlsFiles,
+    settings: &TlsSettings,
+    certificate: &Arc<Current>,
+) -> Result<ServerConfig, TlsError> {
     let versions: &[_] = match settings.minimum_version {
         TlsVersion::Tls12 => &[&rustls::version::TLS12, &rustls::version::TLS13],
         TlsVersion::Tls13 => &[&rustls::version::TLS13],
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
     let builder = match &files.clients {
         None => builder.with_no_client_auth(),
         Some((ca, demand)) => {

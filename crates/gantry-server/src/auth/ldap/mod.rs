@@ -85,13 +85,8 @@ impl Ldap {
             settings = settings.set_config(Arc::new(client_config(server.ca.as_ref())?));
         }
         let meant = text::assertions(&server.user_filter);
-        let directory = Directory {
-            server: server.clone(),
-            settings,
-            searcher,
-            meant,
-            places: Semaphore::new(LOGINS),
-        };
+        let directory =
+            Directory { server: server.clone(), settings, searcher, meant, places: Semaphore::new(LOGINS) };
         Ok(Self(Arc::new(directory)))
     }
 
@@ -227,7 +222,9 @@ impl Directory {
             (Some(entry), None, false) => entry,
             (None, ..) => return Ok(None),
             _ => {
-                tracing::warn!("more than one entry of the directory (LDAP) fits a name; nobody is logged in");
+                tracing::warn!(
+                    "more than one entry of the directory (LDAP) fits a name; nobody is logged in"
+                );
                 return Ok(None);
             }
         };

@@ -34,8 +34,7 @@ pub(super) fn assertions(filter: &str) -> Vec<Assertion> {
     for item in filter.split(['(', ')']).filter(|item| item.contains("{}")) {
         match item.split_once('=') {
             Some((attribute, value))
-                if attribute.bytes().all(is_of_attribute)
-                    && !value.contains(['*', '\\']) =>
+                if attribute.bytes().all(is_of_attribute) && !value.contains(['*', '\\']) =>
             {
                 found.push(Assertion { attribute: attribute.to_owned(), value: value.to_owned() });
             }
@@ -172,7 +171,9 @@ mod tests {
     fn entry(attributes: &[(&str, &[&str])]) -> SearchEntry {
         let attrs = attributes
             .iter()
-            .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()))
+            .map(|(name, values)| {
+                ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
+            })
             .collect();
         SearchEntry { dn: "uid=x".to_owned(), attrs, bin_attrs: Default::default() }
     }
@@ -221,7 +222,11 @@ mod tests {
         let base = Some("OU=Groups, dc=example");
         assert_eq!(name("cn=ops,ou=groups,dc=Example", base).as_deref(), Some("ops"));
         assert_eq!(name("cn=ops,ou=eu,ou=groups,dc=example", base).as_deref(), Some("ops"));
-        assert_eq!(name("cn=ops,ou=people,dc=example", base), None, "a group that users may have made themselves");
+        assert_eq!(
+            name("cn=ops,ou=people,dc=example", base),
+            None,
+            "a group that users may have made themselves"
+        );
         assert_eq!(name(r"cn=ops,ou=x\,ou=groups,dc=example", base), None);
         assert_eq!(name("ou=groups,dc=example", base), None);
     }
