@@ -62,7 +62,8 @@ impl Sender {
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
+    /// A client of this address, which is a server's or that of a proxy before it.
+    pub(crate) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
         let tls = tls.map(|authority| authority.connector(&["http/1.1"]));
         Self { address, tls, http2: false, headers: HeaderMap::new(), registry: true, idle: Arc::default() }
     }

@@ -18,7 +18,7 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Whether its forwarding headers are believed.
     pub(crate) trusted: bool,
-    /// The certificate that it has shown, if it has and there is a name in it: of the connection's end, so behind a proxy the proxy's.
+    /// The certificate that it has shown, if that names anybody.
     pub(crate) certificate: Option<Arc<CertificateName>>,
 }
 
@@ -34,8 +34,11 @@ impl Peer {
         Self { address, trusted: trusts(trusted, address.ip()), certificate: None }
     }
 
-    /// The name in its certificate, while that lasts.
+    /// The name in its certificate, while that lasts. A proxy's is not the name of those for whom it speaks.
     pub(crate) fn certificate_user(&self) -> Option<&str> {
+        if self.trusted {
+            return None;
+        }
         // Connections live long, and the handshake looked at the dates once.
         let certificate = self.certificate.as_ref()?;
         certificate.user().filter(|_| !certificate.is_over(Timestamp::now()))
