@@ -74,7 +74,7 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["registry"],
         &["app"],
         &["http"],
-        &["v2"],
+        &["v2", "token"],
         &["serve"],
         &["fuzzing"],
     ];

@@ -27,7 +27,11 @@ async fn e_1_2_accounts_close_the_door_for_others() {
     ] {
         let answer = anon.get(target).await;
         if answer.status != 405 {
-            answer.status(401).error("UNAUTHORIZED").header("www-authenticate", "Basic realm=\"Gantry\"");
+            let challenge =
+                answer.status(401).error("UNAUTHORIZED").get("www-authenticate").map(str::to_owned);
+            assert!(
+                challenge.is_some_and(|challenge| challenge.starts_with("Bearer realm=\"http://127.0.0.1:"))
+            );
         }
     }
     push(&anon, "a").await.status(401).error("UNAUTHORIZED");
@@ -42,7 +46,7 @@ async fn e_1_2_accounts_close_the_door_for_others() {
     anon.get(&repo.blob(&image.blobs[0].digest)).await.status(401);
 }
 
-/// N-3: wrong credentials are refused everywhere, and `Basic Og==` is nobody.
+/// N-3: wrong credentials are refused everywhere; `Basic Og==`, and schemes without a value, are no credentials at all.
 #[tokio::test]
 async fn n_3_wrong_credentials_are_never_anonymous() {
     let app = with_alice().set("auth.anonymous", "read").start().await;
@@ -51,8 +55,11 @@ async fn n_3_wrong_credentials_are_never_anonymous() {
         wrong.get("/v2/_catalog").await.status(401).error("UNAUTHORIZED");
         wrong.get("/v2/").await.status(401);
     }
-    for header in ["Basic Og==", "Basic", "Basic !", "Bearer abc", "Token x", "Negotiate"] {
+    for header in ["Basic !", "Basic YQ==", "Bearer abc", "Token x", "Negotiate x"] {
         anon.with("authorization", header).get("/v2/_catalog").await.status(401).error("UNAUTHORIZED");
+    }
+    for header in ["Basic Og==", "Basic", "Token", "Bearer", "bearer "] {
+        anon.with("authorization", header).get("/v2/_catalog").await.status(200);
     }
     let encoded = "YWxpY2U6b3BlbjpzZXNhbWU="; // alice:open:sesame
     anon.with("authorization", &format!("bAsIc {encoded}")).get("/v2/").await.status(200);
@@ -178,4 +185,20 @@ async fn wrong_passwords_without_end_are_told_to_wait() {
     }
     assert!(told_to_wait > 0, "eighty at once are more than an address has places for");
     good.get("/v2/").await.status(200);
+}
+
+/// Listening beyond loopback with nobody at the door is refused, and the message shows the ways out.
+#[tokio::test]
+async fn an_open_door_to_the_network_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    for listen in ["0.0.0.0:0", "192.0.2.1:5000", "[::]:0"] {
+        let listen = format!("server.listen={listen}");
+        let arguments = ["serve", "--set", &listen, "--data", data.to_str().expect("a path")];
+        let (status, _, err) = crate::harness::server::run(&arguments).await;
+        assert_eq!(status.code(), Some(1));
+        for way in ["gantry user add", "GANTRY_ADMIN_PASSWORD_FILE", "htpasswd", "anonymous = \"write\""] {
+            assert!(err.contains(way), "{way} in\n{err}");
+        }
+    }
 }

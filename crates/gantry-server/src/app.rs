@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use gantry_storage::meta::access::AuditEntry;
 use gantry_storage::{Damaged, MetaStats, OpenError, Space, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::auth::{Auth, HtpasswdError};
-use crate::config::Config;
+use crate::auth::AuthOpenError;
+use crate::config::{Config, ConfigError};
 use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
-use crate::policy::Rules;
 use crate::registry::verify::VerifyReadings;
 use crate::registry::{Limits, Registry, Schedule, SweepItem, SweepReport};
+
+mod access;
+
+pub(crate) use access::Access;
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +24,15 @@ pub enum AppError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The accounts do not open.
+    /// A source of identity does not open.
     #[error(transparent)]
-    Accounts(#[from] HtpasswdError),
+    Accounts(#[from] AuthOpenError),
+    /// What access goes by cannot be read or set up.
+    #[error("{0}")]
+    Access(String),
+    /// Nobody asked for an open door to the network.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Opens the store and the registry on it, without a server around them.
@@ -62,8 +72,7 @@ pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenErr
 pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) auth: Auth,
-    pub(crate) rules: Rules,
+    pub(crate) access: Access,
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
@@ -77,21 +86,15 @@ impl App {
     /// # Errors
     /// The first part that does not open, with what to do about it.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        let auth = Auth::open(config.settings.auth.htpasswd.file.clone())?;
         let (store, registry) = open_registry(&config).await?;
         let registry = Arc::new(registry);
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
-        let rules = Rules {
-            anonymous: config.anonymous,
-            accounts: auth.has_accounts(),
-            delete: config.settings.registry.delete.clone(),
-        };
+        let access = Access::open(&config, Arc::clone(registry.meta())).await?;
         Ok(Self {
             registry,
-            auth,
-            rules,
+            access,
             metrics,
             draining: AtomicBool::new(false),
             request_ids: RequestIds::new(),
@@ -99,6 +102,13 @@ impl App {
             space,
             config,
         })
+    }
+
+    /// Keeps an entry of the audit log.
+    pub(crate) fn audit(&self, entry: AuditEntry) {
+        if !self.registry.meta().audit_soon(entry) {
+            tracing::debug!("an entry of the audit log was dropped: too many wait");
+        }
     }
 
     /// A new request id.

@@ -4,10 +4,9 @@
 
 use std::fmt;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
-/// The longest bearer token, in bytes.
-const BEARER_MAX: usize = 16 << 10;
+use super::bearer::TOKEN_MAX;
 
 /// What a request presents.
 #[derive(PartialEq, Eq)]
@@ -56,15 +55,18 @@ impl Presented {
     pub fn of(headers: &HeaderMap) -> Self {
         let mut lines = headers.get_all(header::AUTHORIZATION).iter();
         match (lines.next(), lines.next()) {
-            (None, _) => Presented::Nobody,
-            (Some(line), None) => Self::read(line.as_bytes()),
-            (Some(_), Some(_)) => Presented::Malformed,
+            (line, None) => Self::read(line),
+            (_, Some(_)) => Presented::Malformed,
         }
     }
 
-    /// What one header value presents.
+    /// What one line presents, or none.
     #[must_use]
-    pub fn read(header: &[u8]) -> Self {
+    pub fn read(line: Option<&HeaderValue>) -> Self {
+        line.map_or(Presented::Nobody, |line| Self::parse(line.as_bytes()))
+    }
+
+    fn parse(header: &[u8]) -> Self {
         let header = header.trim_ascii();
         let end = header.iter().position(u8::is_ascii_whitespace).unwrap_or(header.len());
         let (scheme, value) = header.split_at(end);
@@ -81,10 +83,11 @@ impl Presented {
     }
 }
 
+#[cfg(feature = "fuzzing")]
 impl Credentials {
     /// Reads a header value; `None` for anything but a name and a password.
     pub(super) fn parse(header: &[u8]) -> Option<Self> {
-        match Presented::read(header) {
+        match Presented::parse(header) {
             Presented::Basic(credentials) if !credentials.name.is_empty() => Some(credentials),
             _ => None,
         }
@@ -108,7 +111,7 @@ fn bearer(value: &[u8]) -> Option<Presented> {
     let text = std::str::from_utf8(value).ok()?;
     let stem = text.trim_end_matches('=');
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    let good = text.len() <= BEARER_MAX && !stem.is_empty() && stem.bytes().all(fits);
+    let good = text.len() <= TOKEN_MAX && !stem.is_empty() && stem.bytes().all(fits);
     good.then(|| Presented::Bearer(text.to_owned()))
 }
 
@@ -136,7 +139,7 @@ mod tests {
     }
 
     fn read(header: &str) -> Presented {
-        Presented::read(header.as_bytes())
+        Presented::parse(header.as_bytes())
     }
 
     #[test]
@@ -199,7 +202,7 @@ mod tests {
 
     #[test]
     fn long_headers_are_read_to_their_bounds() {
-        let token = "x".repeat(BEARER_MAX);
+        let token = "x".repeat(TOKEN_MAX);
         assert_eq!(read(&format!("Bearer {token}")), Presented::Bearer(token.clone()));
         assert_eq!(read(&format!("Bearer {token}x")), Presented::Malformed);
         let password = vec![b'p'; 48 << 10];

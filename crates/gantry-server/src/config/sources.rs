@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gantry_oci::access::Role;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,20 @@ pub enum MethodRole {
     Delete,
     /// And grant.
     Admin,
+}
+
+impl MethodRole {
+    /// The role, if there is one.
+    #[must_use]
+    pub fn role(self) -> Option<Role> {
+        match self {
+            MethodRole::None => None,
+            MethodRole::Pull => Some(Role::Pull),
+            MethodRole::Push => Some(Role::Push),
+            MethodRole::Delete => Some(Role::Delete),
+            MethodRole::Admin => Some(Role::Admin),
+        }
+    }
 }
 
 /// Whether clients show certificates.

@@ -10,10 +10,11 @@ use hyper::body::Incoming;
 
 use super::activity::Busy;
 use crate::app::{App, Ready};
+use crate::auth::secret::redacted;
 use crate::http::reply::{self, Response, json};
-use crate::http::{ApiError, Body, Peer, RequestBody, RequestId, error};
+use crate::http::{ApiError, Body, Door, Peer, RequestBody, RequestId, error};
 use crate::observe::Outcome;
-use crate::v2;
+use crate::{token, v2};
 
 /// Answers a request of the registry's address.
 pub(super) async fn handle(
@@ -27,8 +28,12 @@ pub(super) async fn handle(
     let id = request_id(app, peer, &parts.headers);
     let path = parts.uri.path();
     let (endpoint, response) = if let Err(error) = framed(&parts, &busy) {
-        (None, error::render(&error, &id, None))
-    } else if path == "/v2" || path.starts_with("/v2/") {
+        (None, error::render(&error, &id, None, &Door::of(&app.config, &peer, &parts)))
+    } else if token::is_mine(path) {
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, false, app.metrics.bytes_in.clone());
+        (None, Box::pin(token::handle(app, peer, &parts, body, &id)).await)
+    } else if gantry_oci::is_api(path) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
@@ -37,9 +42,9 @@ pub(super) async fn handle(
     } else {
         (
             None,
-            health(app, &parts.method, path)
-                .await
-                .unwrap_or_else(|| error::render(&ApiError::NotFound, &id, None)),
+            health(app, &parts.method, path).await.unwrap_or_else(|| {
+                error::render(&ApiError::NotFound, &id, None, &Door::of(&app.config, &peer, &parts))
+            }),
         )
     };
     let response = finish(app, response, &id, parts.method == Method::HEAD, busy);
@@ -159,7 +164,7 @@ fn log(
         %client,
         certificate = peer.certificate_user(),
         method = %parts.method,
-        path = parts.uri.path(),
+        path = &*redacted(parts.uri.path()),
         route = endpoint.map_or("other", Endpoint::label),
         status,
         bytes,
