@@ -50,7 +50,7 @@ impl Access {
             htpasswd: settings.htpasswd.file.clone(),
             foreign,
             bearer,
-            others: false,
+            others: config.ldap.is_some() || settings.client_certificates.user.is_some(),
         })?;
         if let Some(file) = &config.admin_password_file {
             first_admin(&*meta, file).await?;
@@ -61,7 +61,7 @@ impl Access {
             delete: config.settings.registry.delete.clone(),
             namespaces: Vec::new(),
             grants: Vec::new(),
-            source_roles: vec![(Source::Htpasswd, Role::Delete, "auth.htpasswd.role")],
+            source_roles: source_roles(settings),
         };
         let access = Self {
             auth,
@@ -154,6 +154,16 @@ impl Access {
         let audit = AuditEntry { object: row.kid.clone(), ..audit };
         self.meta.rotate_signing_key(row, audit).await.map_err(|error| failed(&error))
     }
+}
+
+/// The roles that methods give.
+fn source_roles(auth: &crate::config::AuthSettings) -> Vec<(Source, Role, &'static str)> {
+    let given = [
+        (Source::Htpasswd, Some(Role::Delete), "auth.htpasswd.role"),
+        (Source::Ldap, auth.ldap.role.role(), "auth.ldap.role"),
+        (Source::Certificate, auth.client_certificates.role.role(), "auth.client_certificates.role"),
+    ];
+    given.into_iter().filter_map(|(source, role, key)| Some((source, role?, key))).collect()
 }
 
 fn key_of_row(row: SigningKey) -> Option<SigningKeyRow> {
