@@ -16,6 +16,7 @@
 mod harness;
 
 mod access;
+mod admin;
 mod concurrency;
 mod docs;
 mod hostile;
