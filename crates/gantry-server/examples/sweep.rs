@@ -24,7 +24,7 @@ use bytes::Bytes;
 use gantry_oci::{Digest, RepoName};
 use gantry_server::app::open_registry;
 use gantry_server::config::{Config, Settings, Span};
-use gantry_storage::{BlobContent, MetaStore, NewBlob, NewManifest, Store};
+use gantry_storage::{BlobContent, MetaStore, NewBlob, NewManifest, StorageId, Store};
 
 /// Blobs that one manifest names.
 const NAMED: usize = 1_000;
@@ -105,7 +105,7 @@ async fn fill(store: &Store, blobs: usize, garbage: usize, directory: &std::path
                     let place = directory.join("docker/registry/v2/blobs/sha256").join(&hex[..2]).join(&hex);
                     std::fs::create_dir_all(&place).unwrap();
                     std::fs::write(place.join("data"), number.to_le_bytes()).unwrap();
-                    BlobContent::Stored { location: None }
+                    BlobContent::Stored { storage: StorageId::DEFAULT, location: None }
                 } else {
                     BlobContent::Inline(Bytes::copy_from_slice(&number.to_le_bytes()))
                 };

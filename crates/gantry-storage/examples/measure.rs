@@ -182,7 +182,13 @@ async fn large(meta: &Arc<dyn MetaStore>) -> Result<(), Box<dyn std::error::Erro
         let (meta, name, shared) = (Arc::clone(meta), name.clone(), shared.clone());
         set.spawn(async move {
             for number in 0..1000 {
-                meta.mount_blob(&shared.digest, &name, &repo(&format!("many/r{task}/{number}")), StorageId::DEFAULT).await?;
+                meta.mount_blob(
+                    &shared.digest,
+                    &name,
+                    &repo(&format!("many/r{task}/{number}")),
+                    StorageId::DEFAULT,
+                )
+                .await?;
             }
             for number in 0..10 {
                 let tags: Vec<String> = (0..100).map(|tag| format!("v{task}.{number}.{tag}")).collect();

@@ -20,6 +20,7 @@ pub mod lease;
 pub mod meta;
 pub mod store;
 
+pub use blobs::storages::{Storage, Storages};
 pub use blobs::verify::{Hashed, Identity, Pace, VerifyBytes};
 pub use blobs::{BlobHandle, BlobStore, BlobStream, Space, StagedBlob, StagedInfo};
 pub use clock::{StoreClock, Timestamp};
@@ -33,4 +34,3 @@ pub use meta::{
     NewManifest, PutManifest, Referrer, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
 };
 pub use store::{OpenError, Store, StoreConfig};
-pub use blobs::storages::{Storage, Storages};

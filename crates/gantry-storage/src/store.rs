@@ -31,8 +31,8 @@ use crate::error::StorageError;
 use crate::failpoint::{self, Point};
 use crate::health::Health;
 use crate::meta::MetaStore;
-use crate::meta::storages::StorageId;
 use crate::meta::sqlite::{ExaminedDatabase, OpenDatabaseError, SqliteMeta};
+use crate::meta::storages::StorageId;
 
 /// Where a store lies and how much it may use.
 #[derive(Clone, Debug)]
@@ -167,11 +167,7 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
     Ok(Store {
         meta: Arc::clone(&sqlite) as Arc<dyn MetaStore>,
         storages: Storages::new(
-            Storage {
-                id: StorageId::DEFAULT,
-                name: named::DEFAULT.into(),
-                blobs: Arc::new(local.clone()),
-            },
+            Storage { id: StorageId::DEFAULT, name: named::DEFAULT.into(), blobs: Arc::new(local.clone()) },
             others,
         ),
         blobs: Arc::new(local.clone()),
@@ -253,7 +249,9 @@ fn check_marker(
 ) -> Result<(), OpenError> {
     let (blob_root_text, database) = (blob_root.display().to_string(), database.display().to_string());
     match found {
-        Found::Id(found, storage) if found == id => named::check_name(blob_root, named::DEFAULT, storage.as_deref()),
+        Found::Id(found, storage) if found == id => {
+            named::check_name(blob_root, named::DEFAULT, storage.as_deref())
+        }
         Found::Id(found, _) => Err(OpenError::ForeignBlobs {
             blob_root: blob_root_text,
             database,
@@ -416,7 +414,9 @@ pub enum OpenError {
         found: String,
     },
     /// Two storages in one directory.
-    #[error("the storages `{first}` and `{second}` are both configured to lie in {path}: give each a directory of its own.")]
+    #[error(
+        "the storages `{first}` and `{second}` are both configured to lie in {path}: give each a directory of its own."
+    )]
     SameDirectory {
         /// The directory.
         path: String,

@@ -90,7 +90,8 @@ async fn every_storage_is_a_directory_with_a_marker_of_its_own() {
     let (archive, fast) = (number(&store, "archive"), number(&store, "fast"));
     assert_ne!(archive, fast);
     for (directory, name) in [("data", "default"), ("a/deep/archive", "archive"), ("fast", "fast")] {
-        let marker = std::fs::read_to_string(scratch.0.join(directory).join("gantry.store")).expect("a marker");
+        let marker =
+            std::fs::read_to_string(scratch.0.join(directory).join("gantry.store")).expect("a marker");
         assert!(marker.starts_with(&format!("{}\nstorage {name}\n", store.id())), "{marker}");
     }
     gantry_storage::blobs::suite::run(Arc::clone(store.storages.blobs(archive).expect("there"))).await;
@@ -109,7 +110,10 @@ async fn a_storage_that_rows_need_must_be_configured() {
     store.close().await;
 
     let error = refused(scratch.config(&[("fast", "fast")])).await;
-    assert!(matches!(&error, OpenError::StorageNotConfigured { name, blobs: 2 } if name == "archive"), "{error}");
+    assert!(
+        matches!(&error, OpenError::StorageNotConfigured { name, blobs: 2 } if name == "archive"),
+        "{error}"
+    );
     assert!(error.to_string().contains("`archive` is not configured, but 2 blobs lie there"), "{error}");
     assert!(error.to_string().contains("[storage.archive.local]"), "{error}");
 

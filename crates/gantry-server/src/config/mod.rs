@@ -8,6 +8,8 @@ mod load;
 mod settings;
 mod value;
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,9 +18,9 @@ use ipnet::IpNet;
 
 pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
 pub use settings::{
-    Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
+    Alpn, Anonymous, Deletable, LogFormat, LogLevel, NamespaceEntry, Settings, Tls as TlsSettings, TlsVersion,
 };
-pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
+pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span, StorageName};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -30,6 +32,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where data lives.
     pub data_dir: PathBuf,
+    /// The directories of the storages beside `default`, by name.
+    pub storages: BTreeMap<String, PathBuf>,
     /// What callers without credentials may do, decided.
     pub anonymous: Anonymous,
     /// The certificate and key, when the registry speaks TLS.
@@ -134,7 +138,14 @@ impl Config {
                 "is 0: expected at least one byte; verify.interval = \"off\" ends checks",
             ));
         }
-        Ok(Self { settings, data_dir, anonymous, tls, base_path })
+        let storages = storages(&settings)?;
+        check_namespaces(&settings)?;
+        Ok(Self { settings, data_dir, storages, anonymous, tls, base_path })
+    }
+
+    /// The directory of the storage `default`; `None`: the data directory.
+    pub fn default_storage(&self) -> Option<PathBuf> {
+        self.settings.storage.0.get(&StorageName::default()).and_then(|entry| entry.local.path.clone())
     }
 
     /// Where the registry listens.
@@ -151,6 +162,43 @@ impl Config {
     pub fn has_accounts(&self) -> bool {
         self.settings.auth.htpasswd.file.is_some()
     }
+}
+
+/// The directories of the storages beside `default`.
+fn storages(settings: &Settings) -> Result<BTreeMap<String, PathBuf>, ConfigError> {
+    let others = settings.storage.0.iter().filter(|(name, _)| **name != StorageName::default());
+    others
+        .map(|(name, entry)| match &entry.local.path {
+            Some(path) => Ok((name.to_string(), path.clone())),
+            None => Err(wrong(
+                format!("storage.{name}.local.path"),
+                "is missing: only the storage `default` has a directory of its own accord",
+            )),
+        })
+        .collect()
+}
+
+/// Each prefix once, and no storage that is not there.
+fn check_namespaces(settings: &Settings) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::new();
+    for NamespaceEntry { prefix, storage } in &settings.namespace {
+        let key = || format!("namespace `{prefix}`");
+        if !prefix.is_empty() && prefix.parse::<gantry_oci::RepoName>().is_err() {
+            return Err(wrong(
+                key(),
+                "is no prefix: expected whole components of names, such as \"team/app\"",
+            ));
+        }
+        if !seen.insert(prefix) {
+            return Err(wrong(key(), "is there twice"));
+        }
+        if !settings.storage.0.contains_key(storage) {
+            let what =
+                format!("names the storage `{storage}`, which is not there: add [storage.{storage}.local]");
+            return Err(wrong(key(), &what));
+        }
+    }
+    Ok(())
 }
 
 /// A promise must outlive what relies on it.
@@ -177,8 +225,8 @@ fn check_sweep(sweep: &settings::Sweep) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn wrong(key: &'static str, what: &str) -> ConfigError {
-    ConfigError::Value { key, what: what.to_owned() }
+fn wrong(key: impl Into<Cow<'static, str>>, what: &str) -> ConfigError {
+    ConfigError::Value { key: key.into(), what: what.to_owned() }
 }
 
 /// The path of an absolute http(s) URL, without a slash at its end.

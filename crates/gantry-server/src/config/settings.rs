@@ -3,12 +3,13 @@
 //! One struct for each table of `gantry.example.toml`, in the same order. Nothing here is interpreted;
 //! [`super::Config`] is the second stage.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
+use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span, StorageName};
 
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* $(,)? }) => {
@@ -45,6 +46,8 @@ table! {
         metadata: Metadata = Metadata::default(),
         /// `[storage]`
         storage: Storage = Storage::default(),
+        /// `[[namespace]]`
+        namespace: Vec<NamespaceEntry> = Vec::new(),
         /// `[auth]`
         auth: Auth = Auth::default(),
         /// `[registry]`
@@ -174,11 +177,28 @@ table! {
     }
 }
 
-table! {
-    /// `[storage]`: where bytes are kept, by name.
-    Storage {
-        /// `[storage.default]`
-        default: StorageEntry = StorageEntry::default(),
+/// `[storage]`: where bytes are kept, by name. `default` is always there.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(from = "BTreeMap<StorageName, StorageEntry>")]
+pub struct Storage(pub BTreeMap<StorageName, StorageEntry>);
+
+impl From<BTreeMap<StorageName, StorageEntry>> for Storage {
+    fn from(mut written: BTreeMap<StorageName, StorageEntry>) -> Self {
+        written.entry(StorageName::default()).or_default();
+        Self(written)
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::from(BTreeMap::new())
+    }
+}
+
+#[cfg(test)]
+impl super::tests::Keys for Storage {
+    fn keys(path: &str, found: &mut Vec<String>) {
+        StorageEntry::keys(&format!("{path}.default"), found);
     }
 }
 
@@ -193,8 +213,18 @@ table! {
 table! {
     /// `[storage.NAME.local]`: a directory in the layout of the Distribution registry.
     Local {
-        /// The directory; by default the data directory.
+        /// The directory; of `default`, the data directory if it is not written.
         path: Option<PathBuf> = None,
+    }
+}
+
+table! {
+    /// `[[namespace]]`: what holds for the repositories below a prefix.
+    NamespaceEntry {
+        /// Whole components: `team` covers `team` and `team/app`. The empty text is everything.
+        prefix: String = String::new(),
+        /// Where pushes go.
+        storage: StorageName = StorageName::default(),
     }
 }
 

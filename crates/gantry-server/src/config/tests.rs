@@ -31,6 +31,8 @@ one_key!(
     OptionalAddress,
     OptionalSpan,
     Span,
+    String,
+    StorageName,
     TlsVersion,
     LogFormat,
     LogLevel,
@@ -43,12 +45,21 @@ one_key!(
     Vec<Deletable>,
 );
 
+impl Keys for Vec<NamespaceEntry> {
+    fn keys(path: &str, found: &mut Vec<String>) {
+        NamespaceEntry::keys(path, found);
+    }
+}
+
 fn keys_of(text: &str) -> Vec<String> {
     fn walk(path: &str, table: &toml::Table, found: &mut Vec<String>) {
         for (key, value) in table {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             match value {
                 toml::Value::Table(table) => walk(&path, table, found),
+                toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+                    list.iter().filter_map(toml::Value::as_table).for_each(|table| walk(&path, table, found));
+                }
                 _ => found.push(path),
             }
         }
@@ -65,8 +76,9 @@ fn uncommented() -> String {
         line.split_once(" = ")
             .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
     };
+    let is_head = |line: &str| line.starts_with("[[") && line.ends_with("]]");
     let line = |line| match str::strip_prefix(line, "# ") {
-        Some(rest) if is_key(rest) => rest,
+        Some(rest) if is_key(rest) || is_head(rest) => rest,
         _ => line,
     };
     EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -106,6 +118,14 @@ fn mistakes_in_the_file_are_told_with_line_and_expectation() {
     assert!(error.starts_with("FILE:3:") && error.contains("4MiB"), "{error}");
     let error = error_of("[auth]\nanonymous = \"maybe\"\n");
     assert!(error.starts_with("FILE:2:") && error.contains("`read`"), "{error}");
+    let error = error_of("[storage.default.local]\n[storage.Archive.local]\npath = \"/x\"\n");
+    assert!(error.starts_with("FILE:2: `Archive` is not a name for a storage"), "{error}");
+    let error = error_of("[storage.archive.local]\npat = \"/x\"\n");
+    assert!(error.starts_with("FILE:2: unknown field `pat`, expected `path`"), "{error}");
+    let error = error_of("[storage.archive.tape]\n");
+    assert!(error.starts_with("FILE:1: unknown field `tape`, expected `local`"), "{error}");
+    let error = error_of("[[namespace]]\nprefix = \"a\"\n[[namespace]]\nstorage = \"a b\"\n");
+    assert!(error.starts_with("FILE:4: `a b` is not a name for a storage"), "{error}");
     let error = error_of("[server\n");
     assert!(error.starts_with("FILE:1:"), "{error}");
 }
@@ -159,6 +179,10 @@ fn the_door_is_open_on_loopback_only() {
 #[test]
 fn what_cannot_work_is_refused() {
     for (arguments, told) in [
+        (&["storage.archive.local={}"][..], "storage.archive.local.path is missing"),
+        (&["namespace=[{prefix=\"a\", storage=\"archive\"}]"], "add [storage.archive.local]"),
+        (&["namespace=[{prefix=\"a\"}, {prefix=\"a\"}]"], "namespace `a` is there twice"),
+        (&["namespace=[{prefix=\"a/\"}]"], "namespace `a/` is no prefix"),
         (&["server.tls.certificate=a"][..], "server.tls.key"),
         (&["server.tls.key=a"], "server.tls.certificate"),
         (&["server.tls.alpn=[]"], "server.tls.alpn"),

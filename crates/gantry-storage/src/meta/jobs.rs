@@ -20,8 +20,8 @@ pub trait JobRows {
     /// Jobs numbered below `before`, the newest first, at most `limit`.
     async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<Job>>;
 
-    /// The oldest job that waits, or was running when the process ended.
-    async fn next_job(&self) -> Result<Option<Job>>;
+    /// The oldest job numbered above `after` that waits, or was running when the process ended.
+    async fn next_job(&self, after: u64) -> Result<Option<Job>>;
 
     /// Notes a job's state, progress, attempts and error. False: there is no such job.
     async fn save_job(&self, job: &Job) -> Result<bool>;

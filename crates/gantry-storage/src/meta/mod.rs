@@ -9,9 +9,9 @@
 pub mod jobs;
 mod referrers;
 pub mod sqlite;
+pub mod storages;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
-pub mod storages;
 mod sweep;
 pub mod verify;
 
@@ -22,10 +22,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
-pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
-pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 use self::jobs::JobRows;
+pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
 use self::storages::{StorageId, StorageRows};
+pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 use self::verify::VerifyRows;
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::Result;
@@ -84,7 +84,13 @@ pub trait MetaStore: VerifyRows + StorageRows + JobRows + Send + Sync + 'static 
 
     /// Links a blob into `to`, whose bytes belong in `storage`, if `from` holds the link in the moment of the transaction. False: it
     /// does not, or the bytes are in another storage only.
-    async fn mount_blob(&self, digest: &Digest, from: &RepoName, to: &RepoName, storage: StorageId) -> Result<bool>;
+    async fn mount_blob(
+        &self,
+        digest: &Digest,
+        from: &RepoName,
+        to: &RepoName,
+        storage: StorageId,
+    ) -> Result<bool>;
 
     /// Removes the repository's link; the bytes stay for others. False: there was none.
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
@@ -162,7 +168,13 @@ pub trait MetaStore: VerifyRows + StorageRows + JobRows + Send + Sync + 'static 
     async fn freed_blobs(&self, after: u64, limit: usize) -> Result<Vec<FreedBlob>>;
 
     /// Remembers bytes that were published and will get no row, so that the next sweep removes them.
-    async fn free_bytes(&self, storage: StorageId, digest: &Digest, size: u64, location: Option<&str>) -> Result<()>;
+    async fn free_bytes(
+        &self,
+        storage: StorageId,
+        digest: &Digest,
+        size: u64,
+        location: Option<&str>,
+    ) -> Result<()>;
 
     /// These bytes are gone, or belong to a row again.
     async fn forget_freed(&self, freed: Vec<FreedBlob>) -> Result<()>;

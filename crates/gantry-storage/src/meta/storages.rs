@@ -18,6 +18,12 @@ impl StorageId {
     pub const ROWS: StorageId = StorageId(0);
     /// The one that is always there.
     pub const DEFAULT: StorageId = StorageId(1);
+
+    /// Whether it is none: the bytes are in their row.
+    #[must_use]
+    pub fn is_in_rows(self) -> bool {
+        self == StorageId::ROWS
+    }
 }
 
 /// The part of [`crate::MetaStore`] that moves links between storages.

@@ -166,7 +166,10 @@ async fn blobs_are_seen_through_links_only(meta: &Meta) {
     assert!(meta.unlink_blob(&a, &new.digest).await.expect("done"));
     assert!(!meta.unlink_blob(&a, &new.digest).await.expect("done"), "gone already");
     assert!(get_blob(meta, &a, &new.digest).await.is_none(), "no answer from memory");
-    assert!(meta.any_blob(StorageId::DEFAULT, &new.digest).await.expect("readable").is_none(), "it was the last link");
+    assert!(
+        meta.any_blob(StorageId::DEFAULT, &new.digest).await.expect("readable").is_none(),
+        "it was the last link"
+    );
     meta.put_blob(new.clone()).await.expect("stored");
     assert!(get_blob(meta, &a, &new.digest).await.is_some(), "linked again");
 }
@@ -189,7 +192,8 @@ async fn small_blobs_live_in_the_row(meta: &Meta) {
 
 async fn a_blob_row_is_kept_when_it_is_there(meta: &Meta) {
     let (a, b) = (repo("suite/kept/a"), repo("suite/kept/b"));
-    let located = BlobContent::Stored { storage: StorageId::DEFAULT, location: Some(String::from("some/where")) };
+    let located =
+        BlobContent::Stored { storage: StorageId::DEFAULT, location: Some(String::from("some/where")) };
     let first = NewBlob { content: located.clone(), ..blob(&a, "kept") };
     meta.put_blob(first.clone()).await.expect("stored");
     meta.put_blob(blob(&b, "kept")).await.expect("stored");
@@ -201,16 +205,25 @@ async fn a_blob_row_is_kept_when_it_is_there(meta: &Meta) {
 async fn mounting_needs_the_source_link(meta: &Meta) {
     let (from, to, other) = (repo("suite/mount/from"), repo("suite/mount/to"), repo("suite/mount/other"));
     let new = blob(&from, "mounted");
-    assert!(!meta.mount_blob(&new.digest, &from, &to, StorageId::DEFAULT).await.expect("done"), "no such repository");
+    assert!(
+        !meta.mount_blob(&new.digest, &from, &to, StorageId::DEFAULT).await.expect("done"),
+        "no such repository"
+    );
     meta.put_blob(new.clone()).await.expect("stored");
-    assert!(!meta.mount_blob(&new.digest, &other, &to, StorageId::DEFAULT).await.expect("done"), "a repository without the link");
+    assert!(
+        !meta.mount_blob(&new.digest, &other, &to, StorageId::DEFAULT).await.expect("done"),
+        "a repository without the link"
+    );
     assert!(!meta.repository_exists(&to).await.expect("readable"), "a refused mount makes nothing");
     assert!(meta.mount_blob(&new.digest, &from, &to, StorageId::DEFAULT).await.expect("done"));
     assert!(meta.mount_blob(&new.digest, &from, &to, StorageId::DEFAULT).await.expect("done"), "again");
     assert!(get_blob(meta, &to, &new.digest).await.is_some());
     assert!(meta.unlink_blob(&from, &new.digest).await.expect("done"));
     assert!(get_blob(meta, &to, &new.digest).await.is_some(), "a link of its own");
-    assert!(!meta.mount_blob(&new.digest, &from, &other, StorageId::DEFAULT).await.expect("done"), "the source has let go");
+    assert!(
+        !meta.mount_blob(&new.digest, &from, &other, StorageId::DEFAULT).await.expect("done"),
+        "the source has let go"
+    );
 }
 
 async fn manifests_come_back_byte_for_byte(meta: &Meta) {

@@ -79,7 +79,8 @@ pub(super) fn open(
                 .map_err(|error| path_error(&marker, error))?;
         }
         // A disk of its own, which fails alone.
-        let blobs = LocalBlobs::open_with(&root, Health::default()).map_err(|error| path_error(&root, error))?;
+        let blobs =
+            LocalBlobs::open_with(&root, Health::default()).map_err(|error| path_error(&root, error))?;
         storages.push(Storage { id: id_of_storage, name: name.as_str().into(), blobs: Arc::new(blobs) });
     }
     Ok(storages)

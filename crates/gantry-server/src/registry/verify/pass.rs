@@ -10,7 +10,7 @@ use gantry_oci::Digest;
 use gantry_storage::Timestamp;
 use gantry_storage::meta::verify::{BlobRow, ManifestRow, Row, RowBytes, Walk};
 
-use super::{Inner, Result, Verdict, Verifier, stored};
+use super::{Inner, Place, Result, Verdict, Verifier, stored};
 
 /// Rows in a page.
 const PAGE: usize = 64;
@@ -51,7 +51,7 @@ impl Verifier {
             tokio::time::sleep(NOTES).await;
             let mut noted =
                 std::mem::take(&mut *self.0.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-            noted.sort_unstable_by_key(Digest::to_string);
+            noted.sort_unstable_by_key(|(storage, digest)| (*storage, digest.to_string()));
             noted.dedup();
             self.0.write_down(&mut Right { blobs: noted, manifests: Vec::new() }).await;
         }
@@ -61,7 +61,7 @@ impl Verifier {
 /// What was found right and is not written down yet.
 #[derive(Default)]
 pub(super) struct Right {
-    pub(super) blobs: Vec<Digest>,
+    pub(super) blobs: Vec<Place>,
     pub(super) manifests: Vec<i64>,
 }
 
@@ -107,8 +107,8 @@ impl Inner {
         }
     }
 
-    /// The blob's name, if it is right.
-    async fn pass_blob(self: &Arc<Self>, row: &Row<BlobRow>) -> Result<Option<Digest>> {
+    /// The blob's place, if it is right.
+    async fn pass_blob(self: &Arc<Self>, row: &Row<BlobRow>) -> Result<Option<Place>> {
         let blob = match &row.content {
             Ok(blob) => blob,
             Err(error) => {
@@ -122,11 +122,11 @@ impl Inner {
             if !whole && self.meta.hide_inline_blob(&digest).await? {
                 self.damaged_row("blob", &digest);
             }
-            return Ok(whole.then_some(digest));
+            return Ok(whole.then_some((blob.storage, digest)));
         }
         match self.examine(blob, stored(blob).flatten(), &self.pace).await? {
-            Verdict::Whole => Ok(Some(digest)),
-            Verdict::Wrong(wrong) => self.condemn(&digest, &wrong).await.map(|_| None),
+            Verdict::Whole => Ok(Some((blob.storage, digest))),
+            Verdict::Wrong(wrong) => self.condemn((blob.storage, digest), &wrong).await.map(|_| None),
             Verdict::Unreadable(error) => {
                 tracing::error!(%digest, %error, "the bytes of blob {digest} cannot be read; they are left as they are");
                 Ok(None)

@@ -14,7 +14,8 @@ use crate::lease;
 use crate::meta::storages::StorageId;
 use crate::meta::{BlobContent, NewBlob, StoredBlob};
 
-pub(super) const LINKED: &str = "SELECT b.size, b.location, b.content, l.unreferenced_since, b.verified_at, b.storage
+pub(super) const LINKED: &str =
+    "SELECT b.size, b.location, b.content, l.unreferenced_since, b.verified_at, b.storage
      FROM repositories r CROSS JOIN blobs b CROSS JOIN repository_blobs l
      WHERE r.name = ?1 AND b.digest = ?2 AND b.damaged_at IS NULL AND l.repository = r.id AND l.blob = b.id";
 pub(super) const ONE: &str = "SELECT size, location, content, NULL, verified_at, storage FROM blobs
@@ -25,8 +26,10 @@ pub(super) const HOLDERS: &str = "SELECT r.name
      FROM blobs b CROSS JOIN repository_blobs l CROSS JOIN repositories r
      WHERE b.digest = ?1 AND b.damaged_at IS NULL AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
 pub(super) const ID: &str = "SELECT id FROM blobs WHERE digest = ?1 AND storage = ?2";
-pub(super) const WHOLE: &str = "SELECT id FROM blobs WHERE digest = ?1 AND storage = ?2 AND damaged_at IS NULL";
-pub(super) const HELD: &str = "SELECT b.id, b.storage, b.damaged_at IS NULL FROM blobs b CROSS JOIN repository_blobs l
+pub(super) const WHOLE: &str =
+    "SELECT id FROM blobs WHERE digest = ?1 AND storage = ?2 AND damaged_at IS NULL";
+pub(super) const HELD: &str =
+    "SELECT b.id, b.storage, b.damaged_at IS NULL FROM blobs b CROSS JOIN repository_blobs l
      WHERE b.digest = ?2 AND l.repository = ?1 AND l.blob = b.id";
 pub(super) const LINKS: &str = "SELECT 1 FROM repository_blobs WHERE blob = ?1 LIMIT ?2";
 pub(super) const PROMISED: &str = "SELECT l.blob, b.digest FROM repository_blobs l CROSS JOIN blobs b
@@ -301,10 +304,7 @@ pub(super) fn id(
     storage: StorageId,
     digest: &Digest,
 ) -> rusqlite::Result<Option<i64>> {
-    connection
-        .prepare_cached(ID)?
-        .query_row((DigestColumn(*digest), storage.0), |row| row.get(0))
-        .optional()
+    connection.prepare_cached(ID)?.query_row((DigestColumn(*digest), storage.0), |row| row.get(0)).optional()
 }
 
 /// The same, undamaged.

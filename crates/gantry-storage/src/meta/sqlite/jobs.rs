@@ -14,7 +14,7 @@ use crate::meta::jobs::{ENDED_JOBS, Job, JobRows, JobState};
 pub(super) const PAGE: &str = "SELECT id, kind, payload, state, progress, attempts, created, updated, error
      FROM jobs WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
 pub(super) const NEXT: &str = "SELECT id, kind, payload, state, progress, attempts, created, updated, error
-     FROM jobs WHERE state IN ('waiting', 'running') ORDER BY id LIMIT 1";
+     FROM jobs WHERE id > ?1 AND state IN ('waiting', 'running') ORDER BY id LIMIT 1";
 pub(super) const SAME: &str = "SELECT id FROM jobs INDEXED BY jobs_open
      WHERE state IN ('waiting', 'running') AND kind = ?1 AND payload = ?2 ORDER BY id LIMIT 1";
 
@@ -30,9 +30,11 @@ impl JobRows for SqliteMeta {
         self.readers.read("listing jobs", move |c| page(c, before, limit)).await
     }
 
-    async fn next_job(&self) -> Result<Option<Job>> {
+    async fn next_job(&self, after: u64) -> Result<Option<Job>> {
         self.readers
-            .read("looking for a job", |c| c.prepare_cached(NEXT)?.query_row([], job).optional())
+            .read("looking for a job", move |c| {
+                c.prepare_cached(NEXT)?.query_row([integer(after)], job).optional()
+            })
             .await
     }
 

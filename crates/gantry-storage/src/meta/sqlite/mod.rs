@@ -117,6 +117,7 @@ const HOT_SQL: &[&str] = &[
     storages::LINKS,
     storages::REPOSITORIES,
     storages::BLOBS,
+    jobs::NEXT,
     jobs::PAGE,
     verify::walk::MANIFESTS_ALL,
     verify::walk::MANIFESTS_DUE,
@@ -374,10 +375,12 @@ impl MetaStore for SqliteMeta {
 
     async fn any_blob(&self, storage: StorageId, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
         let digest = *digest;
-        let found = self
-            .readers
-            .read("reading a blob's row", move |c| Ok(blobs::any(c, storage, &digest)?.map(verify::blob_read)))
-            .await?;
+        let found =
+            self.readers
+                .read("reading a blob's row", move |c| {
+                    Ok(blobs::any(c, storage, &digest)?.map(verify::blob_read))
+                })
+                .await?;
         self.only_whole_blob(found).await
     }
 

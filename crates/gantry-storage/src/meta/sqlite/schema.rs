@@ -319,7 +319,9 @@ mod tests {
             .expect("rows");
         migrate(&mut connection, 3).expect("migrates");
         let rows: Vec<(i64, i64, i64, i64, i64, Option<i64>, Option<Vec<u8>>)> = connection
-            .prepare("SELECT id, storage, size, created, verified_at, damaged_at, content FROM blobs ORDER BY id")
+            .prepare(
+                "SELECT id, storage, size, created, verified_at, damaged_at, content FROM blobs ORDER BY id",
+            )
             .expect("prepared")
             .query_map([], |row| row.try_into())
             .expect("readable")
@@ -329,7 +331,8 @@ mod tests {
         let storage: i64 =
             connection.query_row("SELECT storage FROM freed_blobs", [], |row| row.get(0)).expect("a row");
         assert_eq!(storage, 1);
-        let broken = connection.prepare("PRAGMA foreign_key_check").expect("prepared").exists([]).expect("done");
+        let broken =
+            connection.prepare("PRAGMA foreign_key_check").expect("prepared").exists([]).expect("done");
         assert!(!broken, "every reference leads somewhere");
         connection.execute("DELETE FROM blobs WHERE id = 1", []).expect_err("references are looked at again");
     }

@@ -16,7 +16,8 @@ use crate::meta::{BlobContent, NewBlob};
 pub(super) const BLOBS: &str = "SELECT 1 FROM blobs WHERE storage = ?1 AND storage > 1 LIMIT ?2";
 pub(super) const REPOSITORIES: &str =
     "SELECT id, name FROM repositories WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3";
-pub(super) const LINKS: &str = "SELECT l.blob, b.digest, b.size, b.storage, b.location, b.damaged_at IS NOT NULL
+pub(super) const LINKS: &str =
+    "SELECT l.blob, b.digest, b.size, b.storage, b.location, b.damaged_at IS NOT NULL
      FROM repository_blobs l CROSS JOIN blobs b
      WHERE l.repository = ?1 AND l.blob > ?2 AND b.id = l.blob ORDER BY l.blob LIMIT ?3";
 
@@ -57,9 +58,8 @@ impl ExaminedDatabase {
     /// The number of a storage, drawn when it is new.
     pub(crate) fn storage_id(&mut self, name: &str) -> Result<StorageId, OpenDatabaseError> {
         self.connection.execute("INSERT OR IGNORE INTO storages (name) VALUES (?1)", [name])?;
-        let id = self
-            .connection
-            .query_row("SELECT id FROM storages WHERE name = ?1", [name], |row| row.get(0))?;
+        let id =
+            self.connection.query_row("SELECT id FROM storages WHERE name = ?1", [name], |row| row.get(0))?;
         Ok(StorageId(id))
     }
 

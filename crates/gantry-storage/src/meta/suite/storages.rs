@@ -73,7 +73,10 @@ async fn a_mount_stays_within_a_storage(meta: &Meta, other: StorageId) {
     let (large, small) = (blob(&from, "large"), inline(&from, "small"));
     meta.put_blob(large.clone()).await.expect("stored");
     meta.put_blob(small.clone()).await.expect("stored");
-    assert!(!meta.mount_blob(&large.digest, &from, &to, other).await.expect("done"), "its bytes are elsewhere");
+    assert!(
+        !meta.mount_blob(&large.digest, &from, &to, other).await.expect("done"),
+        "its bytes are elsewhere"
+    );
     assert!(get_blob(meta, &to, &large.digest).await.is_none());
     assert!(meta.mount_blob(&small.digest, &from, &to, other).await.expect("done"), "rows are everywhere");
     assert!(get_blob(meta, &to, &small.digest).await.is_some());
@@ -173,7 +176,9 @@ async fn links_go_over_one_by_one(meta: &Meta, other: StorageId) {
 }
 
 async fn links_are_found_below_whole_components(meta: &Meta) {
-    for name in ["suite/under", "suite/under/a", "suite/under/a/b", "suite/under-a", "suite/undera", "suite/unde"] {
+    for name in
+        ["suite/under", "suite/under/a", "suite/under/a/b", "suite/under-a", "suite/undera", "suite/unde"]
+    {
         meta.put_blob(blob(&repo(name), name)).await.expect("stored");
     }
     let names = |links: Vec<Link>| links.into_iter().map(|link| link.repo.to_string()).collect::<Vec<_>>();

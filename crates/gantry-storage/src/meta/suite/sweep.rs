@@ -97,7 +97,10 @@ async fn the_last_link_takes_the_blob(meta: &Meta) {
             meta.put_blob(blob(name, "one blob in three repositories")).await.expect("stored");
         }
         for (position, name) in order.into_iter().enumerate() {
-            assert!(meta.any_blob(StorageId::DEFAULT, &digest).await.expect("readable").is_some(), "round {round}");
+            assert!(
+                meta.any_blob(StorageId::DEFAULT, &digest).await.expect("readable").is_some(),
+                "round {round}"
+            );
             // By the sweep and by a client in turn.
             if (round + position) % 2 == 0 {
                 let swept = sweep(meta, name, CandidateKind::Link, AT_ONCE, false).await;

@@ -414,16 +414,9 @@ impl VerifyRows for SqliteMeta {
             .await
     }
 
-    async fn blob_holders(
-        &self,
-        storage: StorageId,
-        digest: &Digest,
-        limit: usize,
-    ) -> Result<Vec<RepoName>> {
+    async fn blob_holders(&self, storage: StorageId, digest: &Digest, limit: usize) -> Result<Vec<RepoName>> {
         let digest = *digest;
-        self.readers
-            .read("looking for a blob's holders", move |c| holders(c, storage, &digest, limit))
-            .await
+        self.readers.read("looking for a blob's holders", move |c| holders(c, storage, &digest, limit)).await
     }
 
     async fn dangling_edges(&self, first: i64, last: i64, limit: usize) -> Result<Vec<DanglingEdge>> {
