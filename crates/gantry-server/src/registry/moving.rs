@@ -6,8 +6,10 @@
 //! and whoever was about to open it asks its row once more ([`Registry::open_blob`]). Nothing is remembered that the rows do
 //! not say: a move that was cut short anywhere begins again with what is not in its place yet.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
-use gantry_oci::{Hasher, UploadId};
+use gantry_oci::{Digest, Hasher, UploadId};
 use gantry_storage::failpoint::Point;
 use gantry_storage::{BlobHandle, Link, LinkCursor, LinksPage, Relink, Storage, StorageError};
 use serde::{Deserialize, Serialize};
@@ -68,6 +70,10 @@ enum Copied {
     Gone,
     /// It stays, for this reason.
     Stays(String),
+    /// It stays: these bytes are those of another digest. Open until that is told, so that they are not taken for others.
+    Wrong(Arc<dyn BlobHandle>, Digest),
+    /// It stays: there are no such bytes.
+    Lost,
 }
 
 impl Registry {
@@ -116,6 +122,10 @@ impl Registry {
         if again {
             // They are met once more.
             (moving.left, moving.why) = (0, None);
+        } else {
+            // Some were deleted or pushed anew meanwhile, and some came.
+            let total = moving.total.unwrap_or(0).max(moving.done + moving.left);
+            (moving.done, moving.total) = (total - moving.left, Some(total));
         }
         Ok(again)
     }
@@ -153,7 +163,10 @@ impl Registry {
                     moving.found = true;
                     return Ok(());
                 }
-                Copied::Stays(why) => {
+                stays => {
+                    // Who condemns it must be alone with it.
+                    drop(hold);
+                    let why = self.tell(&link, stays).await;
                     moving.left += 1;
                     let what = format!("blob {} of {}: {why}", link.digest, link.repo);
                     tracing::warn!(target: "jobs", "{what}; it stays where it is");
@@ -165,6 +178,22 @@ impl Registry {
         batch.holds.push(hold);
         batch.links.push(Relink { link, to: to.id, location, copied });
         Ok(())
+    }
+
+    /// Why a blob stays, in words; what is wrong with it is hidden from clients, who will push it again.
+    async fn tell(&self, link: &Link, stays: Copied) -> String {
+        match stays {
+            Copied::Stays(why) => why,
+            Copied::Wrong(handle, actual) => {
+                self.verifier.wrong(link.storage, link.digest, actual, handle.identity()).await;
+                format!("its bytes are those of {actual}")
+            }
+            Copied::Lost => {
+                self.verifier.lost(link.storage, &link.digest, link.size).await;
+                "its file is missing, or has the wrong length".to_owned()
+            }
+            Copied::There(_) | Copied::Gone => String::new(),
+        }
     }
 
     async fn go_over(&self, batch: Batch, moving: &mut Moving) -> Result<()> {
@@ -190,7 +219,7 @@ impl Registry {
             Err(error) => return Ok(Copied::Stays(error.to_string())),
         };
         let upload = UploadId::from_uuid(uuid::Uuid::new_v4());
-        let copied = self.copy_as(upload, link, &*handle, to).await;
+        let copied = self.copy_as(upload, link, handle, to).await;
         if !matches!(copied, Ok(Copied::There(_)))
             && let Err(error) = to.blobs.discard(&upload).await
         {
@@ -203,7 +232,7 @@ impl Registry {
         &self,
         upload: UploadId,
         link: &Link,
-        handle: &dyn BlobHandle,
+        handle: Arc<dyn BlobHandle>,
         to: &Storage,
     ) -> Result<Copied> {
         let mut staged = to.blobs.stage(&upload, 0, Hasher::new(link.digest.algorithm())).await?;
@@ -225,8 +254,7 @@ impl Registry {
         staged.flush().await?;
         let actual = staged.hasher().finish();
         if actual != link.digest {
-            self.verifier.wrong(link.storage, link.digest, actual, handle.identity()).await;
-            return Ok(Copied::Stays(format!("its bytes are those of {actual}")));
+            return Ok(Copied::Wrong(handle, actual));
         }
         drop(staged);
         pass(Point::JobStaged)?;
@@ -239,8 +267,7 @@ impl Registry {
     async fn not_there(&self, link: &Link) -> Result<Copied> {
         let now = self.meta.reread_blob(&link.repo, &link.digest).await?;
         if now.is_some_and(|now| now.content.storage() == link.storage) {
-            self.verifier.lost(link.storage, &link.digest, link.size).await;
-            return Ok(Copied::Stays("its file is missing, or has the wrong length".to_owned()));
+            return Ok(Copied::Lost);
         }
         let reason = "it is known to be damaged, and waits for a push that heals it";
         Ok(if link.damaged { Copied::Stays(reason.to_owned()) } else { Copied::Gone })
