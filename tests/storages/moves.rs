@@ -95,6 +95,36 @@ async fn a_namespace_moves_while_it_is_read_and_pushed_to() {
     assert!(status.success(), "{told}");
 }
 
+/// Digests that two repositories have, of which one is deleted from and pushed to, while both move and the sweep never rests.
+#[tokio::test(flavor = "multi_thread")]
+async fn moves_sweeps_pushes_and_deletes_of_the_same_bytes_lose_nothing() {
+    let rooms = Rooms::new();
+    let options = rooms.options(&[]).set("sweep.interval", "\"20ms\"").set("sweep.grace", "\"1h\"");
+    let mut app = options.start().await;
+    let (_, images) = filled(&app, "team/app", 25).await;
+    for round in 0..4 {
+        let (namespaces, to) =
+            if round % 2 == 0 { (in_archive(&["team"]), "archive") } else { ("[]".into(), "default") };
+        app.set("namespace", &namespaces).restart().await;
+        let (repo, churned) = (app.client().at("team/app"), app.client().at("team/churned"));
+        let stop = reader(&repo, &images);
+        order(&app, "team", to).await.expect("an answer");
+        for (_, image) in images.iter().cycle().take(120) {
+            let layer = &image.blobs[1];
+            churned.push_blob(layer).await;
+            churned.has_blob(layer).await;
+            churned.client.delete(&churned.blob(&layer.digest)).await.status(202);
+        }
+        let job = ended(&app).await;
+        assert_eq!((&job["state"], &job["left"]), (&"done".into(), &0.into()), "{job}");
+        assert!(stop().await > 0);
+        whole(&repo, &images).await;
+        let left = if to == "archive" { app.data().to_owned() } else { rooms.archive() };
+        crate::ops::eventually("the old files go", async || files(&left).is_empty().then_some(())).await;
+        whole(&repo, &images).await;
+    }
+}
+
 #[tokio::test]
 async fn a_move_that_cannot_be_is_refused_with_what_to_do() {
     let rooms = Rooms::new();

@@ -121,6 +121,22 @@ async fn an_upload_ends_in_the_storage_in_which_it_began() {
     assert_eq!(sweep(&app).await.count("files"), 1);
     assert!(!has_file(app.data(), &begun));
     repo.has_blob(&begun).await;
+
+    // An upload that began in the old storage and ends last does not bring the link back there.
+    let late = Blob::new(60_000);
+    app.set("namespace", "[]").restart().await;
+    let repo = app.client().at("team/app");
+    let location = repo.start_upload().await;
+    repo.client.patch(&location, late.bytes.slice(..40_000)).await.status(202);
+    app.set("namespace", &in_archive(&["team"])).restart().await;
+    let repo = app.client().at("team/app");
+    repo.push_blob(&late).await;
+    let finish = format!("{location}?digest={}", late.digest);
+    repo.client.put(&finish, late.bytes.slice(40_000..)).await.status(201);
+    repo.has_blob(&late).await;
+    assert_eq!(sweep(&app).await.count("files"), 1);
+    assert!(has_file(&rooms.archive(), &late) && !has_file(app.data(), &late));
+    repo.has_blob(&late).await;
     assert_eq!(std::fs::read_dir(rooms.archive().join("uploads")).expect("a directory").count(), 0);
 }
 

@@ -88,7 +88,15 @@ fn digest(number: usize) -> Digest {
 }
 
 fn new(number: usize, content: BlobContent) -> NewBlob {
-    NewBlob { repo: name(number), digest: digest(number), size: 8, content, upload: None, renew_from: None }
+    NewBlob {
+        repo: name(number),
+        digest: digest(number),
+        size: 8,
+        content,
+        upload: None,
+        displaces: true,
+        renew_from: None,
+    }
 }
 
 async fn fill(store: &Store, blobs: usize, garbage: usize, directory: &std::path::Path) {

@@ -171,7 +171,7 @@ impl Jobs {
                 match self.work(job, failed).await {
                     Outcome::Ended => drop(failures.remove(&after)),
                     Outcome::Again(wait) => {
-                        pause = Some(pause.map_or(wait, |pause: Duration| pause.min(wait)))
+                        pause = Some(pause.map_or(wait, |pause: Duration| pause.min(wait)));
                     }
                 }
             }

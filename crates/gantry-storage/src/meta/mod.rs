@@ -78,8 +78,7 @@ pub trait MetaStore: VerifyRows + StorageRows + JobRows + Send + Sync + 'static 
     async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepoName>>;
 
     /// Stores a blob's row (kept as it is when there already), links it into the repository (made when new) and ends the
-    /// upload session, in one transaction. The bytes must be durable before. A link to the same digest in another storage goes over
-    /// to this one: what was pushed last is what is read, whatever has become of the other.
+    /// upload session, in one transaction. The bytes must be durable before.
     async fn put_blob(&self, blob: NewBlob) -> Result<()>;
 
     /// Links a blob into `to`, whose bytes belong in `storage`, if `from` holds the link in the moment of the transaction. False: it
@@ -293,6 +292,9 @@ pub struct NewBlob {
     pub content: BlobContent,
     /// The session that ends with it.
     pub upload: Option<UploadId>,
+    /// Whether a link to the same digest in another storage goes over to this one. Else a whole one stays, and these bytes go: the
+    /// repository's storage has changed since the upload began.
+    pub displaces: bool,
     /// Links of the repository with this date or a later one are renewed: [`crate::Terms::renew_with_upload`].
     pub renew_from: Option<Timestamp>,
 }

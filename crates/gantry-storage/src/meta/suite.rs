@@ -83,6 +83,7 @@ pub fn blob(repo: &RepoName, content: &str) -> NewBlob {
         size: content.len() as u64,
         content: BlobContent::Stored { storage: StorageId::DEFAULT, location: None },
         upload: None,
+        displaces: true,
         renew_from: None,
     }
 }

@@ -478,7 +478,8 @@ impl Inner {
         };
         let renew_from = self.promises.renew_with_upload(session.started, self.meta.now());
         let repo = session.repo.clone();
-        let blob = NewBlob { repo, digest, size, content, upload: Some(session.id), renew_from };
+        let displaces = self.places.of(&repo)?.id == session.storage.id;
+        let blob = NewBlob { repo, digest, size, content, upload: Some(session.id), displaces, renew_from };
         self.meta.put_blob(blob).await?;
         pass(Point::UploadStored)?;
         let staged = matches!(data, Data::Staged { .. });

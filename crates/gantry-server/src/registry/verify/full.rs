@@ -169,7 +169,7 @@ impl Full<'_> {
                 self.report.blobs += 1;
                 match &row.content {
                     Ok(blob) => {
-                        right.blobs.extend(self.blob(blob).await?.then_some((blob.storage, blob.digest)))
+                        right.blobs.extend(self.blob(blob).await?.then_some((blob.storage, blob.digest)));
                     }
                     Err(error) => self.bad_row("blob", row.id, error).await?,
                 }

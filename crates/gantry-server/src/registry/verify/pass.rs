@@ -3,14 +3,16 @@
 //! What comes next is asked of the rows, by small pages, the longest unread first; the store is never listed. What was found
 //! right is written down many at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_oci::Digest;
-use gantry_storage::Timestamp;
 use gantry_storage::meta::verify::{BlobRow, ManifestRow, Row, RowBytes, Walk};
+use gantry_storage::{StorageError, Timestamp};
 
 use super::{Inner, Place, Result, Verdict, Verifier, stored};
+use crate::registry::RegistryError;
 
 /// Rows in a page.
 const PAGE: usize = 64;
@@ -83,12 +85,28 @@ impl Inner {
     async fn pass_rows(self: &Arc<Self>, before: Timestamp, right: &mut Right) -> Result<()> {
         let mut noted = Instant::now();
         let mut walk = Walk::due(before);
+        // Storages that do not answer, and what one of them said: the others are checked nevertheless.
+        let (mut away, mut failed) = (HashSet::new(), None);
         loop {
             let rows = self.meta.blobs_to_verify(walk, PAGE).await?;
             let Some(last) = rows.last() else { break };
             walk = walk.behind(last.verified_at, last.id);
             for row in &rows {
-                right.blobs.extend(self.pass_blob(row).await?);
+                let storage = row.content.as_ref().ok().map(|blob| blob.storage);
+                if storage.is_some_and(|storage| away.contains(&storage)) {
+                    continue;
+                }
+                match (self.pass_blob(row).await, storage) {
+                    (Ok(found), _) => right.blobs.extend(found),
+                    (
+                        Err(error @ RegistryError::Storage(StorageError::Unavailable { .. })),
+                        Some(storage),
+                    ) => {
+                        away.insert(storage);
+                        failed = Some(error);
+                    }
+                    (Err(error), _) => return Err(error),
+                }
                 if right.is_full() || noted.elapsed() > LATEST {
                     noted = Instant::now();
                     self.write_down(right).await;
@@ -98,7 +116,7 @@ impl Inner {
         let mut walk = Walk::due(before);
         loop {
             let rows = self.meta.manifests_to_verify(walk, PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else { return failed.map_or(Ok(()), Err) };
             walk = walk.behind(last.verified_at, last.id);
             for row in &rows {
                 right.manifests.extend(self.pass_manifest(row).await?.then_some(row.id));

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{failure, manifests, repos, uploads, verify};
+use super::{failure, manifests, repos, sweep, uploads, verify};
 use crate::clock::Timestamp;
 use crate::failpoint::Point;
 use crate::lease;
@@ -118,15 +118,10 @@ pub(super) fn holders(
 }
 
 pub(super) fn put(batch: &mut Batch<'_>, blob: &NewBlob) -> rusqlite::Result<()> {
-    let storage = blob.content.storage();
-    let id = match id(batch.connection, storage, &blob.digest)? {
-        Some(id) => {
-            verify::heal_blob(batch, id, blob)?;
-            id
-        }
-        None => insert(batch, blob)?,
+    let id = match stays(batch, blob)? {
+        Some(id) => id,
+        None => row(batch, blob)?,
     };
-    verify::heal_others(batch, &blob.digest, id, storage)?;
     failure::hit(Point::BlobRow)?;
     let repository = repos::id_or_new(batch, &blob.repo)?;
     link(batch, &blob.repo, repository, &blob.digest, id)?;
@@ -138,6 +133,33 @@ pub(super) fn put(batch: &mut Batch<'_>, blob: &NewBlob) -> rusqlite::Result<()>
         uploads::delete(batch, upload)?;
     }
     Ok(())
+}
+
+/// The row of a pushed blob, made or healed.
+fn row(batch: &mut Batch<'_>, blob: &NewBlob) -> rusqlite::Result<i64> {
+    let storage = blob.content.storage();
+    let id = match id(batch.connection, storage, &blob.digest)? {
+        Some(id) => {
+            verify::heal_blob(batch, id, blob)?;
+            id
+        }
+        None => insert(batch, blob)?,
+    };
+    verify::heal_others(batch, &blob.digest, id, storage)?;
+    Ok(id)
+}
+
+/// The row in another storage to which the repository's link leads and shall lead. The pushed bytes go then.
+fn stays(batch: &Batch<'_>, blob: &NewBlob) -> rusqlite::Result<Option<i64>> {
+    let BlobContent::Stored { storage, location } = &blob.content else { return Ok(None) };
+    if blob.displaces {
+        return Ok(None);
+    }
+    let Some(repository) = repos::id(batch.connection, &blob.repo)? else { return Ok(None) };
+    let held = held(batch.connection, repository, &blob.digest)?;
+    let Some(held) = held.filter(|held| held.whole && held.storage != *storage) else { return Ok(None) };
+    sweep::free_bytes(batch, *storage, &blob.digest, blob.size, location.as_deref())?;
+    Ok(Some(held.id))
 }
 
 /// What a long push was promised before holds on.

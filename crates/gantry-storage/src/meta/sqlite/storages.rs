@@ -174,7 +174,7 @@ fn go_over(batch: &mut Batch<'_>, Relink { link, to, location, copied }: &Relink
     let Some(held) = held.filter(|held| held.storage == link.storage) else { return Ok(false) };
     let content = BlobContent::Stored { storage: *to, location: location.clone() };
     let (repo, digest, size) = (link.repo.clone(), link.digest, link.size);
-    let new = NewBlob { repo, digest, size, content, upload: None, renew_from: None };
+    let new = NewBlob { repo, digest, size, content, upload: None, displaces: true, renew_from: None };
     let id = match blobs::id(batch.connection, *to, &link.digest)? {
         Some(id) if *copied => {
             verify::heal_blob(batch, id, &new)?;

@@ -14,6 +14,7 @@ pub async fn run(meta: Meta, other: StorageId) {
     the_same_bytes_in_two_storages_are_two_blobs(&meta, other).await;
     a_mount_stays_within_a_storage(&meta, other).await;
     a_push_takes_its_link_along(&meta, other).await;
+    a_push_that_began_elsewhere_leaves_the_link(&meta, other).await;
     a_push_heals_its_storage_and_the_rows(&meta, other).await;
     links_go_over_one_by_one(&meta, other).await;
     links_are_found_below_whole_components(&meta).await;
@@ -50,7 +51,8 @@ async fn the_same_bytes_in_two_storages_are_two_blobs(meta: &Meta, other: Storag
     assert_eq!(storage_of(meta, &a, &new.digest).await, Some(DEFAULT));
     assert_eq!(storage_of(meta, &b, &new.digest).await, Some(other));
     assert_eq!(meta.repositories_with_blob(&new.digest, 9).await.expect("readable").len(), 2);
-    assert_eq!(meta.blob_holders(other, &new.digest, 9).await.expect("readable"), [b.clone()]);
+    let holders = meta.blob_holders(other, &new.digest, 9).await.expect("readable");
+    assert_eq!(holders, std::slice::from_ref(&b));
     assert_eq!(meta.stored_blobs(other, vec![new.digest]).await.expect("readable"), [true]);
 
     assert!(meta.hide_blob(other, &new.digest).await.expect("done"));
@@ -100,6 +102,22 @@ async fn a_push_takes_its_link_along(meta: &Meta, other: StorageId) {
     assert!(freed(meta, &new.digest).await.is_empty(), "another repository holds the first");
     meta.put_blob(stored_in(other, blob(&b, "pushed again after a move"))).await.expect("stored");
     assert_eq!(freed(meta, &new.digest).await, [DEFAULT]);
+}
+
+async fn a_push_that_began_elsewhere_leaves_the_link(meta: &Meta, other: StorageId) {
+    let (a, b) = (repo("suite/began/a"), repo("suite/began/b"));
+    let new = stored_in(other, blob(&a, "moved while it was pushed"));
+    meta.put_blob(new.clone()).await.expect("stored");
+    let late = NewBlob { displaces: false, ..blob(&a, "moved while it was pushed") };
+    meta.put_blob(late.clone()).await.expect("stored");
+    assert_eq!(storage_of(meta, &a, &new.digest).await, Some(other));
+    assert_eq!(freed(meta, &new.digest).await, [DEFAULT], "nobody wants these bytes");
+    // Where there is no link, or a damaged one, it is as good as any.
+    meta.put_blob(NewBlob { repo: b.clone(), ..late.clone() }).await.expect("stored");
+    assert_eq!(storage_of(meta, &b, &new.digest).await, Some(DEFAULT));
+    assert!(meta.hide_blob(other, &new.digest).await.expect("done"));
+    meta.put_blob(late).await.expect("stored");
+    assert_eq!(storage_of(meta, &a, &new.digest).await, Some(DEFAULT));
 }
 
 async fn a_push_heals_its_storage_and_the_rows(meta: &Meta, other: StorageId) {
