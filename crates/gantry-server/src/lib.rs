@@ -3,7 +3,7 @@
 //! Modules lie in layers, and a lower one never names a higher one:
 //!
 //! ```text
-//! config, observe  <  auth, policy  <  registry  <  app  <  http (toolkit)  <  v2, token  <  serve
+//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2, token  <  serve
 //! ```
 //!
 //! A request is parsed into one value ([`gantry_oci::Request`]), its caller found out ([`auth`]), the two decided upon
@@ -15,6 +15,7 @@ pub mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod http;
+pub mod jobs;
 pub mod observe;
 pub mod policy;
 pub mod registry;
