@@ -32,7 +32,8 @@ async fn admin_a_namespace_from_its_making_to_its_end() {
     repo.push("v1", &image).await.status(201);
     alice.at("team/public/app").has_manifest("v1", &image.manifest).await;
     root.delete(&repo.manifest("v1")).await.status(403).error("DENIED");
-    let changed = root.patch(&path, "").json(&json!({ "visibility": "private", "tags": {} })).await.status(200);
+    let changed =
+        root.patch(&path, "").json(&json!({ "visibility": "private", "tags": {} })).await.status(200);
     assert_eq!((&changed.json()["job"], &changed.json()["description"]), (&json!(null), &json!("for all")));
     alice.get(&repo.manifest("v1")).await.status(403);
     root.delete(&repo.manifest("v1")).await.status(202);
@@ -66,7 +67,11 @@ async fn admin_an_admin_of_a_namespace_changes_how_it_is_seen() {
     chief.patch("/api/namespaces/team", "").json(&hidden).await.status(200);
     chief.patch("/api/namespaces/other", "").json(&hidden).await.problem(403, "forbidden");
     chief.patch("/api/namespaces/%2F", "").json(&hidden).await.problem(403, "forbidden");
-    chief.patch("/api/namespaces/team", "").json(&json!({ "storage": "default" })).await.problem(403, "forbidden");
+    chief
+        .patch("/api/namespaces/team", "")
+        .json(&json!({ "storage": "default" }))
+        .await
+        .problem(403, "forbidden");
     chief.delete("/api/namespaces/team").await.problem(403, "forbidden");
     chief.post("/api/namespaces").json(&json!({ "prefix": "team/new" })).await.problem(403, "forbidden");
     chief.get("/api/namespaces/other").await.problem(403, "forbidden");

@@ -119,7 +119,10 @@ async fn admin_tokens_that_cannot_be() {
     ] {
         root.post("/api/tokens").json(&body).await.problem(400, "invalid");
     }
-    root.post("/api/tokens").json(&json!({ "name": "x", "owner": "nobody" })).await.problem(409, "no-account");
+    root.post("/api/tokens")
+        .json(&json!({ "name": "x", "owner": "nobody" }))
+        .await
+        .problem(409, "no-account");
     app.operator_api().post("/api/tokens").json(&json!({ "name": "x" })).await.problem(400, "invalid");
     let markup = json!({ "name": "<img src=x onerror=alert(1)>" });
     root.post("/api/tokens").json(&markup).await.status(201).header("content-type", "application/json");

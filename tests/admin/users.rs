@@ -8,7 +8,8 @@ use crate::harness::Gantry;
 #[tokio::test]
 async fn admin_an_account_from_its_making_to_its_end() {
     let (app, root) = with_root().await;
-    let body = json!({ "name": "alice", "email": "alice@example.com", "password": PASSWORD, "groups": ["dev"] });
+    let body =
+        json!({ "name": "alice", "email": "alice@example.com", "password": PASSWORD, "groups": ["dev"] });
     let made = root.post("/api/users").json(&body).await.status(201).header("location", "/api/users/alice");
     let user = made.json();
     assert_eq!(
@@ -37,7 +38,11 @@ async fn admin_an_account_from_its_making_to_its_end() {
     root.delete("/api/users/alice").await.problem(404, "");
     root.patch("/api/users/alice", "").json(&json!({ "disabled": true })).await.problem(404, "");
     let told: Vec<_> = audited(&app, "user").await.iter().map(|row| row["action"].clone()).collect();
-    assert_eq!(told, ["user.remove", "user.change", "user.change", "user.create", "user.create"], "newest first");
+    assert_eq!(
+        told,
+        ["user.remove", "user.change", "user.change", "user.create", "user.create"],
+        "newest first"
+    );
 }
 
 #[tokio::test]
@@ -68,7 +73,21 @@ async fn admin_accounts_come_in_pages() {
 #[tokio::test]
 async fn admin_accounts_that_cannot_be() {
     let (app, root) = with_root().await;
-    for name in ["", " ", "a b", "a:b", "group:x", "anonymous", "operator", "<b>x</b>", "a/b", "a' OR '1'='1", "gty_abc", "\u{0}", "a\"b"] {
+    for name in [
+        "",
+        " ",
+        "a b",
+        "a:b",
+        "group:x",
+        "anonymous",
+        "operator",
+        "<b>x</b>",
+        "a/b",
+        "a' OR '1'='1",
+        "gty_abc",
+        "\u{0}",
+        "a\"b",
+    ] {
         root.post("/api/users").json(&json!({ "name": name })).await.problem(400, "invalid");
     }
     for (member, value) in [
@@ -82,15 +101,25 @@ async fn admin_accounts_that_cannot_be() {
         ("admin", json!("yes")),
         ("nonsense", json!(1)),
     ] {
-        let answer = root.post("/api/users").json(&json!({ "name": "x", member: value })).await.problem(400, "invalid");
+        let answer = root
+            .post("/api/users")
+            .json(&json!({ "name": "x", member: value }))
+            .await
+            .problem(400, "invalid");
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
         assert!(!detail.contains("12345678") && !detail.contains("script"), "{detail}");
         assert!(member != "nonsense" || detail.contains("`nonsense`"), "{detail}");
     }
     account(&app, "alice", json!({ "email": "alice@example.com" })).await;
     root.post("/api/users").json(&json!({ "name": "alice" })).await.problem(409, "exists");
-    root.post("/api/users").json(&json!({ "name": "bob", "email": "ALICE@example.com" })).await.problem(409, "exists");
-    root.patch("/api/users/root", "").json(&json!({ "email": "alice@example.com" })).await.problem(409, "exists");
+    root.post("/api/users")
+        .json(&json!({ "name": "bob", "email": "ALICE@example.com" }))
+        .await
+        .problem(409, "exists");
+    root.patch("/api/users/root", "")
+        .json(&json!({ "email": "alice@example.com" }))
+        .await
+        .problem(409, "exists");
 }
 
 #[tokio::test]
@@ -100,7 +129,11 @@ async fn admin_one_changes_ones_own_password_and_nothing_else() {
     let me = "/api/users/alice";
     let new = "another horse 2";
     alice.patch(me, "").json(&json!({ "password": new })).await.problem(400, "invalid");
-    alice.patch(me, "").json(&json!({ "password": new, "current_password": "wrong horse" })).await.problem(403, "forbidden");
+    alice
+        .patch(me, "")
+        .json(&json!({ "password": new, "current_password": "wrong horse" }))
+        .await
+        .problem(403, "forbidden");
     alice.get("/v2/").await.status(200);
     alice.patch(me, "").json(&json!({ "password": new, "current_password": PASSWORD })).await.status(200);
     alice.get("/v2/").await.status(401);
@@ -121,7 +154,9 @@ async fn admin_one_changes_ones_own_password_and_nothing_else() {
     let user = root.get(me).await.status(200).json();
     assert_eq!((&user["admin"], &user["groups"], &user["email"]), (&json!(false), &json!([]), &json!(null)));
     let refused = audited(&app, "user.change").await;
-    assert!(refused.iter().filter(|row| row["result"] == "refused" && row["subject"] == "alice").count() >= 6);
+    assert!(
+        refused.iter().filter(|row| row["result"] == "refused" && row["subject"] == "alice").count() >= 6
+    );
     // Whoever is no server admin learns nothing of who is there.
     alice.get("/api/users/root").await.problem(403, "forbidden");
     alice.get("/api/users/nobody").await.problem(403, "forbidden");
@@ -176,7 +211,12 @@ async fn admin_an_open_registry_answers_nobody_who_administers() {
     for path in ["/api/users", "/api/whoami", "/api/nothing", "/api/"] {
         app.client().get(path).await.problem(401, "").header("www-authenticate", "Basic realm=\"Gantry\"");
     }
-    app.client().with("sec-fetch-mode", "cors").get("/api/users").await.status(401).no_header("www-authenticate");
+    app.client()
+        .with("sec-fetch-mode", "cors")
+        .get("/api/users")
+        .await
+        .status(401)
+        .no_header("www-authenticate");
     app.client().basic("operator", "x").get("/api/users").await.status(401);
     let body = json!({ "name": "eve", "admin": true, "password": PASSWORD });
     app.client().post("/api/users").json(&body).await.problem(401, "");
@@ -192,7 +232,12 @@ async fn admin_bodies_are_bounded_and_of_json() {
     let post = || root.post("/api/users");
     post().body("{}").await.problem(415, "");
     post().header("content-type", "text/plain").body("{}").await.problem(415, "");
-    post().header("content-type", "application/json").header("content-encoding", "gzip").body("{}").await.problem(415, "");
+    post()
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body("{}")
+        .await
+        .problem(415, "");
     let json = |body: String| post().header("content-type", "application/json; charset=utf-8").body(body);
     json(String::new()).await.problem(400, "invalid");
     json("{".to_owned()).await.problem(400, "invalid");

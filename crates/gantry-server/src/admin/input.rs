@@ -54,6 +54,17 @@ impl<'a> Query<'a> {
         value.map(|text| text.parse().map_err(|_| wrong())).transpose()
     }
 
+    /// A number that rows have: they are signed.
+    pub(super) fn number(self, key: &'static str) -> Result<Option<u64>, Problem> {
+        let number: Option<u64> = self.parse(key, "a number")?;
+        match number {
+            Some(number) if i64::try_from(number).is_err() => {
+                Err(Problem::Invalid(format!("`{key}` is larger than any number there is")))
+            }
+            number => Ok(number),
+        }
+    }
+
     /// `?n=`
     pub(super) fn limit(self) -> Result<usize, Problem> {
         match self.parse("n", "a number from 1 to 1000")? {
@@ -125,7 +136,8 @@ fn said(error: &serde_json::Error) -> String {
         return format!("the body is not JSON: {place}");
     }
     let text = error.to_string();
-    let named = ["unknown field `", "missing field `", "duplicate field `"].iter().any(|word| text.starts_with(word));
+    let named =
+        ["unknown field `", "missing field `", "duplicate field `"].iter().any(|word| text.starts_with(word));
     if named {
         return format!("the body is not as expected: {}", cut_text(&text));
     }
@@ -149,7 +161,9 @@ pub(super) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let at = match span {
         Ok(span) => after(now, span.0),
         Err(_) => text.parse().map_err(|_| {
-            Problem::Invalid("`expires` is neither a length of time such as 30d nor a moment in RFC 3339".to_owned())
+            Problem::Invalid(
+                "`expires` is neither a length of time such as 30d nor a moment in RFC 3339".to_owned(),
+            )
         })?,
     };
     if at <= now {
@@ -175,7 +189,9 @@ where
 /// A text for people: printable, and not without end.
 pub(super) fn text(member: &str, text: &str, max: usize) -> Result<(), Problem> {
     if text.chars().any(char::is_control) || text.len() > max {
-        return Err(Problem::Invalid(format!("`{member}` holds control characters, or more than {max} bytes")));
+        return Err(Problem::Invalid(format!(
+            "`{member}` holds control characters, or more than {max} bytes"
+        )));
     }
     Ok(())
 }
@@ -206,7 +222,10 @@ mod tests {
             admin: bool,
         }
         let told = |text: &str| said(&serde_json::from_str::<Sent>(text).unwrap_err());
-        assert_eq!(told(r#"{"admin":"hunter2"}"#), "the body is not as expected: expected a boolean at line 1 column 18");
+        assert_eq!(
+            told(r#"{"admin":"hunter2"}"#),
+            "the body is not as expected: expected a boolean at line 1 column 18"
+        );
         assert!(told(r#"{"admin":true,"x":"hunter2"}"#).contains("unknown field `x`, expected `admin`"));
         assert_eq!(told("{"), "the body is not JSON: line 1, column 1");
         assert!(!told(r#""hunter2""#).contains("hunter2"));
