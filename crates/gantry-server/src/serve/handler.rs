@@ -14,7 +14,7 @@ use crate::auth::secret::redacted;
 use crate::http::reply::{self, Response, json};
 use crate::http::{ApiError, Body, Door, Peer, RequestBody, RequestId, error};
 use crate::observe::Outcome;
-use crate::{token, v2};
+use crate::{admin, token, v2};
 
 /// Answers a request of the registry's address.
 pub(super) async fn handle(
@@ -33,6 +33,12 @@ pub(super) async fn handle(
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, false, app.metrics.bytes_in.clone());
         (None, Box::pin(token::handle(app, peer, &parts, body, &id)).await)
+    } else if admin::concerns(path) {
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
+        let gate = admin::Gate::Network(&peer);
+        (None, Box::pin(admin::handle(app, gate, &parts, body.into_source(), &id)).await)
     } else if gantry_oci::is_api(path) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
