@@ -25,7 +25,7 @@ pub(super) async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let mut left = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut shown = Vec::new();
     client
-        .pages("/api/audit", "entries", &query, "before", |page| {
+        .pages("/api/audit", "audit", &query, "before", |page| {
             let rows = page.into_iter().take(left).collect::<Vec<_>>();
             left -= rows.len();
             let open = if client.json() {

@@ -5,6 +5,7 @@
 //! open the socket or the store owns the data anyway, and is a server admin (the subject `operator`).
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::Context as _;
 use gantry_server::config::Config;
@@ -46,25 +47,22 @@ pub(super) struct Answer {
 
 impl Client {
     pub(super) fn new(at: &Where) -> anyhow::Result<Self> {
-        Self::open(at, false)
-    }
-
-    /// `init`: the store need not be there yet.
-    pub(super) fn open(at: &Where, init: bool) -> anyhow::Result<Self> {
         let way = match &at.server {
             Some(url) => Way::Remote(Box::new(Remote::new(url, &at.trust)?)),
-            None => {
-                let config = at.settings.load_unheard()?;
-                if !init {
-                    crate::sweep::must_exist(&config)?;
-                }
-                Way::Local(Box::new(config))
-            }
+            None => Way::Local(Box::new(at.settings.load_unheard()?)),
         };
         Ok(Self { way, json: at.json })
     }
 
-    /// The name that the server will know the caller by, as far as it is known here.
+    /// The data directory in which there is no store yet.
+    pub(super) fn missing_store(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Local(config) => crate::sweep::must_exist(config).is_err().then_some(&config.data_dir),
+            Way::Remote(_) => None,
+        }
+    }
+
+    /// The server, when it was given by its URL.
     pub(super) fn remote(&self) -> Option<&Remote> {
         match &self.way {
             Way::Remote(remote) => Some(remote),
@@ -76,8 +74,8 @@ impl Client {
         self.call(Method::GET, path, None).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
-        self.call(Method::POST, path, Some(body)).await
+    pub(super) async fn post(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+        self.call(Method::POST, path, body).await
     }
 
     pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
@@ -113,10 +111,16 @@ impl Client {
         Ok(Answer { text, value })
     }
 
-    /// A whole list, page after page.
-    pub(super) async fn list(&self, path: &str, noun: &str, query: &Query) -> anyhow::Result<Answer> {
+    /// A whole list, page after page. `cursor` is the parameter that a page's `next` goes into.
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        noun: &str,
+        query: &Query,
+        cursor: &'static str,
+    ) -> anyhow::Result<Answer> {
         let mut rows = Vec::new();
-        self.pages(path, noun, query, "after", |page| {
+        self.pages(path, noun, query, cursor, |page| {
             rows.extend(page);
             true
         })
@@ -126,7 +130,7 @@ impl Client {
         Ok(Answer { value: serde_json::from_str(&text)?, text })
     }
 
-    /// Hands over one page after the other, as long as they are wanted. `cursor` is the parameter that a page's `next` goes into.
+    /// Hands over one page after the other, as long as they are wanted.
     pub(super) async fn pages(
         &self,
         path: &str,
@@ -171,6 +175,8 @@ impl Client {
 
 /// Through the control socket of the server that runs, or in this process.
 async fn local(config: &Config, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Reply> {
-    let _ = (config, method, path, body);
-    anyhow::bail!("not there yet")
+    let answer = gantry_server::local::call(config, method, path, body.map(Into::into)).await;
+    let (status, headers, body) = answer?;
+    let request_id = headers.get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok(Reply { status, request_id, body: body.to_vec() })
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(command: &GrantCommand) -> anyhow::Result<ExitCode> {
 async fn add(args: &GrantAdd) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
     let body = json!({ "subject": args.subject, "role": args.role, "pattern": args.pattern });
-    let answer = client.post("/api/grants", &body).await?;
+    let answer = client.post("/api/grants", Some(&body)).await?;
     client.print(&answer, |grant| format!("grant {}: {}\n", cell(&grant["id"]), sentence(grant)));
     Ok(())
 }
@@ -31,7 +31,7 @@ async fn add(args: &GrantAdd) -> anyhow::Result<()> {
 async fn list(args: &GrantList) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
     let query = query(args.subject.as_deref(), args.pattern.as_deref());
-    let answer = client.list("/api/grants", "grants", &query).await?;
+    let answer = client.list("/api/grants", "grants", &query, "after").await?;
     client.print(&answer, |grants| {
         let columns = ["id", "subject", "role", "pattern", "origin", "created_by", "created"];
         let row = |grant: &Value| columns.iter().map(|column| cell(&grant[*column])).collect();
@@ -58,7 +58,7 @@ async fn remove(args: &GrantRemove) -> anyhow::Result<()> {
 
 /// The number of a grant that is given by what it says.
 async fn find(client: &Client, subject: &str, role: &str, pattern: &str) -> anyhow::Result<String> {
-    let answer = client.list("/api/grants", "grants", &query(Some(subject), Some(pattern))).await?;
+    let answer = client.list("/api/grants", "grants", &query(Some(subject), Some(pattern)), "after").await?;
     let of_role: Vec<_> =
         rows(&answer.value, "grants").iter().filter(|grant| grant["role"] == role).collect();
     if let Some(id) = of_role.iter().find_map(|grant| grant["id"].as_i64()) {

@@ -13,7 +13,7 @@ pub(super) async fn run(args: &JobsArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.at)?;
     match &args.id {
         None => {
-            let answer = client.list("/api/jobs", "jobs", &Query::default()).await?;
+            let answer = client.list("/api/jobs", "jobs", &Query::default(), "before").await?;
             client.print(&answer, |jobs| {
                 let rows: Vec<_> = rows(jobs, "jobs").iter().map(row).collect();
                 table(&["ID", "KIND", "STATE", "DONE", "TRIES", "UPDATED", "DETAIL", "ERROR"], &rows)

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::Client;
 use super::print::{cell, rows, table};
-use super::target::Query;
 use crate::args::{KeyCommand, Plain};
 
 pub(super) async fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
@@ -19,7 +18,7 @@ pub(super) async fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
 
 async fn list(args: &Plain) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
-    let answer = client.list("/api/keys", "keys", &Query::default()).await?;
+    let answer = client.get("/api/keys").await?;
     client.print(&answer, |keys| {
         let columns = ["kid", "algorithm", "created", "retired"];
         let row = |key: &Value| columns.iter().map(|column| cell(&key[*column])).collect();
@@ -31,7 +30,7 @@ async fn list(args: &Plain) -> anyhow::Result<()> {
 
 async fn rotate(args: &Plain) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
-    let answer = client.post("/api/keys/rotate", &json!({})).await?;
+    let answer = client.post("/api/keys/rotate", None).await?;
     client.print(&answer, |key| {
         let kid = cell(&key["kid"]);
         format!("bearer tokens are signed with {kid} from now on; earlier ones are good until they expire\n")

@@ -29,7 +29,7 @@ async fn create(args: &NamespaceChange) -> anyhow::Result<()> {
     if let Some(tags) = tags(args, &Value::Null) {
         body.insert("tags".to_owned(), tags);
     }
-    let answer = client.post("/api/namespaces", &Value::Object(body)).await?;
+    let answer = client.post("/api/namespaces", Some(&Value::Object(body))).await?;
     client.print(&answer, |namespace| {
         let [prefix, visibility] = ["prefix", "visibility"].map(|member| cell(&namespace[member]));
         format!("the namespace {prefix} is there, and {visibility}\n")
@@ -39,7 +39,7 @@ async fn create(args: &NamespaceChange) -> anyhow::Result<()> {
 
 async fn list(args: &Plain) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
-    let answer = client.list("/api/namespaces", "namespaces", &Query::default()).await?;
+    let answer = client.list("/api/namespaces", "namespaces", &Query::default(), "after").await?;
     client.print(&answer, |namespaces| {
         let row = |namespace: &Value| {
             let mut row: Vec<_> =

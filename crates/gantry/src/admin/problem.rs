@@ -29,7 +29,6 @@ impl Refused {
         let request_id = text(&document["request_id"]).or_else(|| reply.request_id.as_deref().map(plain));
         Self { status: reply.status.as_u16(), message, request_id, hint }
     }
-
 }
 
 impl fmt::Display for Refused {

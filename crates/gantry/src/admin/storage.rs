@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::{Answer, Client};
 use super::print::{bytes, cell, rows, table};
-use super::target::{Query, path};
+use super::target::path;
 use crate::args::{Plain, StorageCheck, StorageCommand};
 
 pub(super) async fn run(command: &StorageCommand) -> anyhow::Result<ExitCode> {
@@ -48,7 +48,7 @@ async fn check(args: &StorageCheck) -> anyhow::Result<ExitCode> {
     };
     let mut well = true;
     for name in names {
-        let answer = client.post(&path(&["storages", &name, "check"])?, &json!({})).await?;
+        let answer = client.post(&path(&["storages", &name, "check"])?, None).await?;
         let good = answer.value["ok"] == true;
         well &= good;
         client.print(&answer, |report| match &report["error"] {
@@ -60,5 +60,5 @@ async fn check(args: &StorageCheck) -> anyhow::Result<ExitCode> {
 }
 
 async fn all(client: &Client) -> anyhow::Result<Answer> {
-    client.list("/api/storages", "storages", &Query::default()).await
+    client.get("/api/storages").await
 }

@@ -32,7 +32,7 @@ async fn create(args: &TokenCreate) -> anyhow::Result<()> {
     for (member, value) in [("robot", &args.robot), ("owner", &args.owner)] {
         body.extend(value.as_ref().map(|value| (member.to_owned(), json!(value))));
     }
-    let answer = client.post("/api/tokens", &Value::Object(body)).await?;
+    let answer = client.post("/api/tokens", Some(&Value::Object(body))).await?;
     if client.json() {
         client.print(&answer, |_| String::new());
         return Ok(());
@@ -60,7 +60,7 @@ async fn create(args: &TokenCreate) -> anyhow::Result<()> {
 async fn list(args: &TokenList) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
     let query = Query::default().with("subject", args.subject.as_deref());
-    let answer = client.list("/api/tokens", "tokens", &query).await?;
+    let answer = client.list("/api/tokens", "tokens", &query, "after").await?;
     client.print(&answer, |tokens| {
         let columns = ["id", "name", "subject", "scopes", "expires", "last_used"];
         let row = |token: &Value| columns.iter().map(|column| cell(&token[*column])).collect();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::print::{cell, properties, rows, table};
+use super::remote::Remote;
 use super::target::{Query, path};
 use super::{Usage, password};
 use crate::args::{Named, Plain, UserAdd, UserCommand, UserPassword, UserSet};
@@ -26,7 +27,7 @@ pub(super) async fn run(command: &UserCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn add(args: &UserAdd) -> anyhow::Result<()> {
-    let client = Client::open(&args.at, args.init)?;
+    let client = Client::new(&args.at)?;
     let mut body = Map::new();
     body.insert("name".to_owned(), json!(args.name));
     body.insert("admin".to_owned(), json!(args.admin));
@@ -37,11 +38,15 @@ async fn add(args: &UserAdd) -> anyhow::Result<()> {
     if !args.no_password {
         body.insert("password".to_owned(), json!(password::new(args.password_stdin, &args.name)?));
     }
+    let made = client.missing_store();
     // Who may make accounts may also list them.
-    let others = client.get(&Query::default().with("n", Some("1")).on("/api/users")).await?;
-    let first = rows(&others.value, "users").is_empty();
-    let answer = client.post("/api/users", &Value::Object(body)).await?;
+    let others = Query::default().with("n", Some("1")).on("/api/users");
+    let first = made.is_some() || rows(&client.get(&others).await?.value, "users").is_empty();
+    let answer = client.post("/api/users", Some(&Value::Object(body))).await?;
     client.print(&answer, |user| format!("{} may log in\n", cell(&user["name"])));
+    if let Some(directory) = made {
+        tell(format_args!("there was no registry in {}: a new one is made\n", directory.display()));
+    }
     if first {
         tell(
             "this is the first account: from now on callers without credentials may do nothing, unless auth.anonymous says so\n",
@@ -58,7 +63,7 @@ async fn add(args: &UserAdd) -> anyhow::Result<()> {
 
 async fn list(args: &Plain) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
-    let answer = client.list("/api/users", "users", &Query::default()).await?;
+    let answer = client.list("/api/users", "users", &Query::default(), "after").await?;
     client.print(&answer, |users| {
         let row = |user: &Value| {
             let state = if user["disabled"] == true { "disabled" } else { "enabled" };
@@ -118,15 +123,14 @@ async fn set_password(args: &UserPassword) -> anyhow::Result<()> {
     let client = Client::new(&args.at)?;
     let password = password::new(args.password_stdin, &args.name)?;
     let mut body = json!({ "password": password });
-    // One's own is changed by who knows it; the request shows it anyway.
-    if let Some(own) =
-        client.remote().and_then(|remote| remote.credential()).filter(|own| own.user == args.name)
-    {
+    // Who is no admin changes only their own, and has to know it; the server decides who that is.
+    let own = client.remote().and_then(Remote::credential);
+    if let Some(own) = own {
         body["current_password"] = json!(own.password);
     }
     let answer = client.patch(&path(&["users", &args.name])?, &body).await?;
     client.print(&answer, |user| format!("{} has a new password\n", cell(&user["name"])));
-    if body.get("current_password").is_some() {
+    if own.is_some_and(|own| own.user == args.name) {
         tell("the credential file still has the old one: log in again\n");
     }
     Ok(())

@@ -93,9 +93,6 @@ pub(crate) struct UserAdd {
     /// No password: for an account that logs in by tokens or certificates alone
     #[arg(long, conflicts_with = "password_stdin")]
     pub(crate) no_password: bool,
-    /// Make the store, if there is none yet
-    #[arg(long, conflicts_with = "server")]
-    pub(crate) init: bool,
     #[command(flatten)]
     pub(crate) at: Where,
 }
