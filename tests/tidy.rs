@@ -74,8 +74,9 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["registry"],
         &["app"],
         &["http"],
-        &["v2"],
+        &["v2", "token", "admin"],
         &["serve"],
+        &["local"],
         &["fuzzing"],
     ];
     let layer = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));

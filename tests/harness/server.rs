@@ -132,6 +132,11 @@ impl Gantry {
         Client::new(self.operator_address(), None).of_operator()
     }
 
+    /// The admin API by the control socket: whoever may open it may do everything.
+    pub(crate) fn operator_api(&self) -> Client {
+        Client::new(self.address(), None).by_socket(self.data())
+    }
+
     /// The registry's address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.process().registry

@@ -33,4 +33,5 @@ pub use range::{
 pub use reference::{Host, HostError, ImageReference, ImageReferenceError, Reference, ReferenceError};
 pub use request::{
     Endpoint, Mount, MountSource, Page, Request, RequestError, TAGS_MAX, UploadId, UploadIdError, classify,
+    is_api,
 };

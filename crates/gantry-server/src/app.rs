@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
-use gantry_oci::access::Role;
+use gantry_storage::meta::access::AuditEntry;
 use gantry_storage::{Damaged, MetaStats, OpenError, Space, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::auth::{Auth, HtpasswdError, Source};
-use crate::config::Config;
+use crate::auth::AuthOpenError;
+use crate::config::{Config, ConfigError};
 use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
-use crate::policy::{Parts, Rules};
 use crate::registry::verify::VerifyReadings;
 use crate::registry::{Limits, Registry, Schedule, SweepItem, SweepReport};
+
+mod access;
+
+pub(crate) use access::Access;
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +24,15 @@ pub enum AppError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The accounts do not open.
+    /// A source of identity does not open.
     #[error(transparent)]
-    Accounts(#[from] HtpasswdError),
+    Accounts(#[from] AuthOpenError),
+    /// What access goes by cannot be read or set up.
+    #[error("{0}")]
+    Access(String),
+    /// Nobody asked for an open door to the network.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Opens the store and the registry on it, without a server around them.
@@ -64,8 +72,7 @@ pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenErr
 pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) auth: Auth,
-    rules: ArcSwap<Rules>,
+    pub(crate) access: Access,
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
@@ -79,23 +86,15 @@ impl App {
     /// # Errors
     /// The first part that does not open, with what to do about it.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        let auth = Auth::open(config.settings.auth.htpasswd.file.clone())?;
         let (store, registry) = open_registry(&config).await?;
         let registry = Arc::new(registry);
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
-        let rules = Rules::new(Parts {
-            anonymous: config.settings.auth.anonymous,
-            accounts: auth.has_accounts(),
-            delete: config.settings.registry.delete.clone(),
-            source_roles: vec![(Source::Htpasswd, Role::Delete, "auth.htpasswd.role")],
-            ..Parts::default()
-        });
+        let access = Access::open(&config, Arc::clone(registry.meta())).await?;
         Ok(Self {
             registry,
-            auth,
-            rules: ArcSwap::from_pointee(rules),
+            access,
             metrics,
             draining: AtomicBool::new(false),
             request_ids: RequestIds::new(),
@@ -105,9 +104,11 @@ impl App {
         })
     }
 
-    /// The rules that decisions are made by now.
-    pub(crate) fn rules(&self) -> Arc<Rules> {
-        self.rules.load_full()
+    /// Keeps an entry of the audit log.
+    pub(crate) fn audit(&self, entry: AuditEntry) {
+        if !self.registry.meta().audit_soon(entry) {
+            tracing::debug!("an entry of the audit log was dropped: too many wait");
+        }
     }
 
     /// A new request id.

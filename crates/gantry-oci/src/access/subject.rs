@@ -99,6 +99,12 @@ impl Subject {
         Self(format!("issuer:{issuer}:{sub}").into())
     }
 
+    /// Whom a foreign system names, as text that says so; `issuer:ISSUER:` without a name is nobody in particular there.
+    pub fn foreign(text: &str) -> Option<Self> {
+        let foreign = ["oidc:", "issuer:"].iter().any(|kind| text.starts_with(kind));
+        (foreign && text.len() <= SUBJECT_MAX && !text.contains(char::is_control)).then(|| Self(text.into()))
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

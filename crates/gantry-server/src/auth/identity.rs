@@ -16,7 +16,7 @@ pub struct Known {
     pub subject: Subject,
     /// Which groups it belongs to.
     pub groups: Vec<String>,
-    /// Whether it may do everything. Never with a token: these do not administer (N-4).
+    /// Whether the subject is a server admin. Whether it may administer now, [`Identity::may_administer`] says.
     pub admin: bool,
     /// Who vouches for the subject.
     pub source: Source,
@@ -24,6 +24,8 @@ pub struct Known {
     pub credential: Credential,
     /// What the credential is narrowed to.
     pub bounds: Bounds,
+    /// Rights that come with the credential itself: what a robot's token was made for.
+    pub own: Vec<TokenScope>,
     /// The personal or robot token that was shown, or that stands behind the bearer token.
     pub token: Option<Uuid>,
 }
@@ -182,6 +184,7 @@ impl Identity {
             source,
             credential,
             bounds: Bounds::default(),
+            own: Vec::new(),
             token: None,
         })
     }
@@ -199,6 +202,11 @@ impl Identity {
     /// Whether the caller may do what its subject may, beyond pulling, pushing and deleting (N-4).
     pub fn may_administer(&self) -> bool {
         !self.0.bounds.is_scoped() && !self.0.bounds.alone && self.0.token.is_none() && !self.is_anonymous()
+    }
+
+    /// The right that comes with the credential.
+    pub fn own_right(&self, repository: &str, action: Action) -> Option<&TokenScope> {
+        self.0.own.iter().find(|scope| scope.pattern.matches(repository) && scope.actions.contains(action))
     }
 
     /// What the credential leaves of an action on a repository.

@@ -3,6 +3,8 @@
 //! They are random, so a plain hash is enough to keep them, and to find them by. Their form lets scanners of source code and logs
 //! recognise them, and lets us tell a mistyped one without a look into the database.
 
+use std::borrow::Cow;
+
 use gantry_storage::meta::access::SecretHash;
 use sha2::{Digest as _, Sha256};
 
@@ -47,6 +49,31 @@ pub fn hash_of(prefix: &str, secret: &[u8]) -> Option<SecretHash> {
     (formed && check(drawn) == written).then(|| hash(text))
 }
 
+/// Text of a client's for a log or an answer: secrets of ours that were written where something else belongs do not appear in it.
+pub fn redacted(text: &str) -> Cow<'_, str> {
+    let prefixes = [TOKEN_PREFIX, REFRESH_PREFIX, SESSION_PREFIX];
+    let next = |text: &str| prefixes.iter().filter_map(|prefix| text.find(prefix)).min();
+    let Some(mut at) = next(text) else { return Cow::Borrowed(text) };
+    let (mut shown, mut rest) = (String::new(), text);
+    loop {
+        let (before, found) = rest.split_at(at);
+        let (prefix, secret) = found.split_at(TOKEN_PREFIX.len());
+        let length = secret.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        shown.push_str(before);
+        shown.push_str(prefix);
+        if length > 0 {
+            shown.push_str("...");
+        }
+        rest = secret.get(length..).unwrap_or_default();
+        match next(rest) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
+}
+
 fn hash(secret: &str) -> SecretHash {
     Sha256::digest(secret.as_bytes()).into()
 }
@@ -64,6 +91,17 @@ fn letter(number: u32) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_in_the_wrong_place_are_not_repeated() {
+        let (secret, _) = new_secret(TOKEN_PREFIX).unwrap();
+        assert_eq!(
+            redacted(&format!("/v2/a/manifests/{secret}?x={secret}")),
+            "/v2/a/manifests/gty_...?x=gty_..."
+        );
+        assert_eq!(redacted("gty_ plain gts_"), "gty_ plain gts_");
+        assert_eq!(redacted("nothing"), "nothing");
+    }
 
     #[test]
     fn secrets_are_recognised_and_differ() {

@@ -6,6 +6,7 @@
 
 mod load;
 mod settings;
+mod tokens;
 mod value;
 
 use std::net::SocketAddr;
@@ -14,11 +15,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
+pub use load::{ConfigError, Sources, admin_password_file, arm_failpoints, environment, load};
 pub use settings::{
     Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
 };
-pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
+pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
+pub(crate) use tokens::{is_url, web_address};
+pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span, Texts};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -30,8 +33,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where data lives.
     pub data_dir: PathBuf,
-    /// What callers without credentials may do, decided.
-    pub anonymous: Anonymous,
+    /// The file with the password of the first account: see [`admin_password_file`].
+    pub admin_password_file: Option<PathBuf>,
     /// The certificate and key, when the registry speaks TLS.
     pub tls: Option<TlsFiles>,
     /// The path under which a proxy publishes the registry (from `server.public_url`), without a slash at its end.
@@ -51,16 +54,8 @@ impl Config {
     /// Decides what `settings` mean.
     ///
     /// # Errors
-    /// Settings that contradict each other, and an open door to the network that nobody asked for.
+    /// Settings that contradict each other.
     pub fn new(settings: Settings, data_dir: PathBuf) -> Result<Self, ConfigError> {
-        let listen = settings.server.listen.0;
-        let accounts = settings.auth.htpasswd.file.is_some();
-        let anonymous = match settings.auth.anonymous {
-            Some(written) => written,
-            None if accounts => Anonymous::None,
-            None if listen.ip().is_loopback() => Anonymous::Write,
-            None => return Err(ConfigError::OpenDoor(listen)),
-        };
         let tls = match (&settings.server.tls.certificate, &settings.server.tls.key) {
             (Some(certificate), Some(key)) => {
                 Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
@@ -125,6 +120,7 @@ impl Config {
             }
         }
         check_sweep(&settings.sweep)?;
+        tokens::check(&settings.auth)?;
         if settings.verify.interval.0.is_some_and(|interval| interval < Duration::from_millis(100)) {
             return Err(wrong("verify.interval", "is too short: expected at least 100ms, or \"off\""));
         }
@@ -134,7 +130,7 @@ impl Config {
                 "is 0: expected at least one byte; verify.interval = \"off\" ends checks",
             ));
         }
-        Ok(Self { settings, data_dir, anonymous, tls, base_path })
+        Ok(Self { settings, data_dir, admin_password_file: None, tls, base_path })
     }
 
     /// Where the registry listens.
@@ -145,11 +141,6 @@ impl Config {
     /// Addresses whose forwarding headers are believed.
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.settings.server.trusted_proxies
-    }
-
-    /// Whether accounts exist.
-    pub fn has_accounts(&self) -> bool {
-        self.settings.auth.htpasswd.file.is_some()
     }
 }
 

@@ -41,20 +41,42 @@ one_key!(
     Vec<Alpn>,
     Vec<String>,
     Vec<Deletable>,
+    Vec<OidcRule>,
+    Texts,
+    String,
 );
 
-fn keys_of(text: &str) -> Vec<String> {
-    fn walk(path: &str, table: &toml::Table, found: &mut Vec<String>) {
+/// A list of tables has the keys of its tables.
+macro_rules! list_of_tables {
+    ($($type:ty),* $(,)?) => {$(
+        impl Keys for Vec<$type> {
+            fn keys(path: &str, found: &mut Vec<String>) {
+                <$type as Keys>::keys(path, found);
+            }
+        }
+    )*};
+}
+list_of_tables!(IssuerSettings, OidcSettings);
+
+/// The keys of a file; a value that is a table by itself is one of `expected`.
+fn keys_of(text: &str, expected: &[String]) -> Vec<String> {
+    fn walk(path: &str, table: &toml::Table, expected: &[String], found: &mut Vec<String>) {
         for (key, value) in table {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             match value {
-                toml::Value::Table(table) => walk(&path, table, found),
+                _ if expected.contains(&path) => found.push(path),
+                toml::Value::Table(table) => walk(&path, table, expected, found),
+                toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+                    for table in list.iter().filter_map(toml::Value::as_table) {
+                        walk(&path, table, expected, found);
+                    }
+                }
                 _ => found.push(path),
             }
         }
     }
     let mut found = Vec::new();
-    walk("", &toml::from_str(text).unwrap(), &mut found);
+    walk("", &toml::from_str(text).unwrap(), expected, &mut found);
     found.sort();
     found
 }
@@ -65,8 +87,9 @@ fn uncommented() -> String {
         line.split_once(" = ")
             .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
     };
+    let is_list = |line: &str| line.starts_with("[[") && line.ends_with("]]");
     let line = |line| match str::strip_prefix(line, "# ") {
-        Some(rest) if is_key(rest) => rest,
+        Some(rest) if is_key(rest) || is_list(rest) => rest,
         _ => line,
     };
     EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -77,7 +100,7 @@ fn the_example_holds_every_key_with_its_default() {
     let mut expected = Vec::new();
     settings::Settings::keys("", &mut expected);
     expected.sort();
-    assert_eq!(keys_of(&uncommented()), expected);
+    assert_eq!(keys_of(&uncommented(), &expected), expected);
     assert_eq!(toml::from_str::<Settings>(EXAMPLE).unwrap(), Settings::default());
     toml::from_str::<Settings>(&uncommented()).unwrap();
 }

@@ -22,7 +22,7 @@ pub(crate) struct Door {
 
 impl Door {
     /// `server.public_url` where it is set; else what the client asked, which only a trusted proxy may say otherwise.
-    pub(crate) fn of(config: &Config, peer: Peer, parts: &Parts) -> Self {
+    pub(crate) fn of(config: &Config, peer: &Peer, parts: &Parts) -> Self {
         let base = match &config.settings.server.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => asked(config, peer, parts),
@@ -33,7 +33,7 @@ impl Door {
     }
 }
 
-fn asked(config: &Config, peer: Peer, parts: &Parts) -> String {
+fn asked(config: &Config, peer: &Peer, parts: &Parts) -> String {
     let own_scheme = if config.tls.is_some() { "https" } else { "http" };
     let forwarded = |what: &str| peer.trusted.then(|| said(&parts.headers, what)).flatten();
     let scheme = forwarded("proto").filter(|scheme| scheme == "http" || scheme == "https");

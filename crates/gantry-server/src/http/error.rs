@@ -48,6 +48,12 @@ pub(crate) enum ApiError {
     /// A transfer coding beside `chunked`.
     #[error("the only transfer coding that is understood is `chunked`")]
     TransferCoding,
+    /// A method that an address outside of the registry API does not have.
+    #[error("the method is not allowed here; allowed: {allow}")]
+    MethodNotAllowed { allow: &'static str },
+    /// Not something that the token server can answer.
+    #[error("{0}")]
+    BadTokenRequest(String),
     /// No such address outside of the registry API.
     #[error("there is nothing at this address")]
     NotFound,
@@ -129,6 +135,11 @@ fn answer(error: &ApiError, location: Option<&str>, door: &Door) -> Answer {
         ApiError::ContentEncoded => {
             Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
         }
+        ApiError::MethodNotAllowed { allow } => {
+            Answer::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
+                .header(header::ALLOW, HeaderValue::from_static(allow))
+        }
+        ApiError::BadTokenRequest(_) => Answer::new(StatusCode::BAD_REQUEST, Code::Unsupported, message),
         ApiError::TwoEnds | ApiError::Host => closing(StatusCode::BAD_REQUEST, message),
         ApiError::TransferCoding => closing(StatusCode::NOT_IMPLEMENTED, message),
         ApiError::NotFound => Answer::new(StatusCode::NOT_FOUND, Code::Unsupported, message),
@@ -142,7 +153,9 @@ fn auth(error: &AuthError, message: String, door: &Door) -> Answer {
     };
     match error {
         AuthError::Refused => challenge(message, door, &door.scopes, None),
-        AuthError::BadToken(_) => challenge(message, door, &door.scopes, Some("invalid_token")),
+        AuthError::BadToken(_) | AuthError::NoToken => {
+            challenge(message, door, &door.scopes, Some("invalid_token"))
+        }
         AuthError::Address => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
         AuthError::Busy => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, 1),
         AuthError::Wait(seconds) => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, *seconds),
@@ -240,6 +253,10 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
                 })
                 .collect(),
         },
+        // Whoever asks may write here: it is no matter of credentials, so there is no challenge (A-4, N-19).
+        RegistryError::TagLocked(locked) => {
+            Answer::new(StatusCode::FORBIDDEN, Code::Denied, message).detail("tag", locked.tag.as_str())
+        }
         RegistryError::TooLarge { .. } => {
             Answer::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, message)
         }
@@ -260,32 +277,39 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
 /// Missing digests that are listed in one answer; a hostile manifest can name tens of thousands.
 const MISSING_SHOWN: usize = 1_000;
 
-/// The client learns what kind of trouble it is; file names and messages of the system stay in the log.
+/// See [`storage_words`].
 fn storage(error: &StorageError) -> Answer {
-    use ErrorCode as Code;
-    let retry = HeaderValue::from_static("5");
+    let (status, words, retry) = storage_words(error);
+    let code = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => ErrorCode::Unknown,
+        _ => ErrorCode::Unavailable,
+    };
+    let answer = Answer::new(status, code, words);
+    match retry {
+        Some(seconds) => answer.header(header::RETRY_AFTER, HeaderValue::from_static(seconds)),
+        None => answer,
+    }
+}
+
+/// The client learns what kind of trouble it is, and after how many seconds to come again; file names and messages of the system
+/// stay in the log.
+pub(super) fn storage_words(error: &StorageError) -> (StatusCode, &'static str, Option<&'static str>) {
     match error {
-        StorageError::Full { .. } => Answer::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            Code::Unavailable,
-            "no space left in the registry's storage",
-        ),
-        StorageError::ReadOnly { .. } => Answer::new(
+        StorageError::Full { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, "no space left in the registry's storage", None)
+        }
+        StorageError::ReadOnly { .. } => (
             StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
             "the registry is read-only after a storage failure",
-        )
-        .header(header::RETRY_AFTER, HeaderValue::from_static("60")),
-        StorageError::Unavailable { .. } => Answer::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "the registry's storage does not answer",
-        )
-        .header(header::RETRY_AFTER, retry),
-        _ => Answer::new(
+            Some("60"),
+        ),
+        StorageError::Unavailable { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the registry's storage does not answer", Some("5"))
+        }
+        _ => (
             StatusCode::INTERNAL_SERVER_ERROR,
-            Code::Unknown,
             "internal error; the request id leads to the log",
+            None,
         ),
     }
 }

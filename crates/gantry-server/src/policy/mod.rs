@@ -180,7 +180,7 @@ pub fn decide(identity: Identity, request: Request, rules: &Arc<Rules>) -> Resul
             true => Ok(()),
             false => Err(None),
         },
-        Need::Catalog => match reads_catalog(&identity, rules) {
+        Need::Catalog => match rules.reads_catalog(&identity) {
             true => Ok(()),
             false => Err(None),
         },
@@ -210,13 +210,6 @@ fn greets(identity: &Identity, rules: &Rules) -> bool {
     match identity.credential {
         Credential::Nothing => !rules.accounts && rules.anonymous != Anonymous::None,
         _ => true,
-    }
-}
-
-fn reads_catalog(identity: &Identity, rules: &Rules) -> bool {
-    match identity.is_anonymous() {
-        true => rules.anonymous != Anonymous::None && identity.bounds.on_catalog(),
-        false => identity.bounds.on_catalog(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gantry_oci::access::{Action, Role, Subject, Visibility};
+use gantry_oci::access::{Action, Role, Subject, TokenScope, Visibility};
 
 use super::rules::{GrantRule, Origin, Rules};
 use crate::auth::{Credential, Identity};
@@ -35,6 +35,8 @@ pub enum Why {
         /// The role.
         role: Role,
     },
+    /// What a robot's token was made for.
+    Robot(TokenScope),
     /// The token of a foreign token server.
     Foreign,
 }
@@ -95,6 +97,11 @@ impl Rules {
         )
     }
 
+    /// Whether the catalog may be asked for; what stands in it is another question.
+    pub fn reads_catalog(&self, identity: &Identity) -> bool {
+        identity.bounds.on_catalog() && (!identity.is_anonymous() || self.anonymous != Anonymous::None)
+    }
+
     fn scope_allows(&self, identity: &Identity, repository: &str, action: Action) -> bool {
         identity.bounds.scopes.as_ref().is_none_or(|scopes| {
             scopes.iter().any(|scope| scope.pattern.matches(repository) && scope.actions.contains(action))
@@ -143,6 +150,9 @@ impl Rules {
                 false => Missing::Login,
             });
         }
+        if let Some(scope) = identity.own_right(repository, action) {
+            return Ok(Why::Robot(scope.clone()));
+        }
         let grants = self.grants_of(identity);
         let best = grants
             .filter(|grant| grant.role.allows(action) && grant.pattern.matches(repository))
@@ -188,6 +198,7 @@ impl fmt::Display for Why {
                 write!(f, "{subject} has the role `{role}` on `{pattern}` ({origin})")
             }
             Why::SourceRole { key, role } => write!(f, "{key} = \"{role}\""),
+            Why::Robot(scope) => write!(f, "the robot's token was made for `{scope}`"),
             Why::Foreign => f.write_str("the token server that issued the token allows it"),
         }
     }

@@ -264,6 +264,7 @@ impl Rules {
             .map(|namespace| namespace.prefix.clone())
             .collect();
         prefixes.extend(self.grants_of(identity).map(|grant| grant.pattern.literal_prefix().to_owned()));
+        prefixes.extend(identity.own.iter().map(|scope| scope.pattern.literal_prefix().to_owned()));
         if identity.bounds.alone {
             prefixes.extend(identity.bounds.access.iter().flatten().map(|entry| entry.name.clone()));
         }

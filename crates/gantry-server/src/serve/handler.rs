@@ -10,10 +10,11 @@ use hyper::body::Incoming;
 
 use super::activity::Busy;
 use crate::app::{App, Ready};
+use crate::auth::secret::redacted;
 use crate::http::reply::{self, Response, json};
 use crate::http::{ApiError, Body, Door, Peer, RequestBody, RequestId, error};
 use crate::observe::Outcome;
-use crate::v2;
+use crate::{admin, token, v2};
 
 /// Answers a request of the registry's address.
 pub(super) async fn handle(
@@ -27,8 +28,18 @@ pub(super) async fn handle(
     let id = request_id(app, peer, &parts.headers);
     let path = parts.uri.path();
     let (endpoint, response) = if let Err(error) = framed(&parts, &busy) {
-        (None, error::render(&error, &id, None, &Door::of(&app.config, peer, &parts)))
-    } else if path == "/v2" || path.starts_with("/v2/") {
+        (None, error::render(&error, &id, None, &Door::of(&app.config, &peer, &parts)))
+    } else if token::is_mine(path) {
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, false, app.metrics.bytes_in.clone());
+        (None, Box::pin(token::handle(app, peer, &parts, body, &id)).await)
+    } else if admin::concerns(path) {
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
+        let gate = admin::Gate::Network(&peer);
+        (None, Box::pin(admin::handle(app, gate, &parts, body.into_source(), &id)).await)
+    } else if gantry_oci::is_api(path) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
@@ -38,7 +49,7 @@ pub(super) async fn handle(
         (
             None,
             health(app, &parts.method, path).await.unwrap_or_else(|| {
-                error::render(&ApiError::NotFound, &id, None, &Door::of(&app.config, peer, &parts))
+                error::render(&ApiError::NotFound, &id, None, &Door::of(&app.config, &peer, &parts))
             }),
         )
     };
@@ -158,7 +169,7 @@ fn log(
         request = id.as_str(),
         %client,
         method = %parts.method,
-        path = parts.uri.path(),
+        path = &*redacted(parts.uri.path()),
         route = endpoint.map_or("other", Endpoint::label),
         status,
         bytes,

@@ -73,7 +73,9 @@ pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), 
     let app = Arc::new(App::open(config).await?);
     let (stop, stopping) = watch::channel(false);
 
-    let greeting = Greeting::new(&app.config, local(&registry)?, operator.as_ref().map(local).transpose()?);
+    let rules = app.access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
+    let greeting =
+        Greeting::new(&app.config, &rules, local(&registry)?, operator.as_ref().map(local).transpose()?);
     let tls = tls.map(Arc::new);
     let mut tasks = background::spawn(&app, tls.clone());
     if let Some(operator) = operator {

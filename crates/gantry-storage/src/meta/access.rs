@@ -21,10 +21,12 @@ pub type SecretHash = [u8; 32];
 /// The part of [`crate::MetaStore`] that serves access and administration. Lists are keyset pages in byte order of their key.
 #[async_trait]
 pub trait AccessRows {
-    /// Rises with every change of accounts, tokens, grants, namespaces or keys that this process commits.
+    /// Rises with every change of accounts, tokens, grants, namespaces or keys that this process commits, before that is answered.
+    /// Logins and uses of tokens are no such change.
     fn access_generation(&self) -> u64;
 
-    /// Makes an account, unless its name or e-mail address is taken (compared without case for ASCII letters).
+    /// Makes an account, unless its name or e-mail address is another account's name or e-mail address (compared without case
+    /// for ASCII letters).
     async fn create_account(&self, account: NewAccount, audit: AuditEntry) -> Result<Changed>;
     /// An account by name or, when there is none of that name, by e-mail address.
     async fn account(&self, name_or_email: &str) -> Result<Option<Arc<Account>>>;
@@ -32,12 +34,13 @@ pub trait AccessRows {
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>>;
     /// Whether there is any account or any token of a robot.
     async fn has_accounts(&self) -> Result<bool>;
-    /// Changes an account. A new password or being disabled ends its refresh tokens and sessions.
+    /// Changes the account of exactly this name. A new password or being disabled ends its refresh tokens and sessions.
     async fn change_account(&self, name: &str, change: AccountChange, audit: AuditEntry) -> Result<Changed>;
-    /// Removes an account with its tokens, refresh tokens, sessions and grants.
+    /// Removes the account of exactly this name with its tokens, refresh tokens, sessions and grants.
     async fn remove_account(&self, name: &str, audit: AuditEntry) -> Result<Changed>;
 
-    /// Stores a personal or robot token. [`Changed::Unknown`]: its owner is no account.
+    /// Stores a personal or robot token. [`Changed::Unknown`]: its owner is neither a robot nor an account of these rows.
+    /// [`Changed::Exists`]: the id or the secret is another's.
     async fn create_token(&self, token: NewToken, audit: AuditEntry) -> Result<Changed>;
     /// The token with this hash, whether or not it is still good.
     async fn token_by_hash(&self, hash: &SecretHash) -> Result<Option<Arc<Token>>>;
@@ -50,13 +53,15 @@ pub trait AccessRows {
     /// Notes a token's use; written with other commits, at most once a minute for each token, and lost by a crash.
     fn token_used_soon(&self, id: Uuid, at: Timestamp);
 
-    /// Stores a refresh token or a web session.
+    /// Stores a refresh token or a web session. It is over at once, and not stored, when meanwhile the token by which it was made has
+    /// gone, or the account was disabled or got a new password after `created`: so that is to be a moment before the password was
+    /// looked at.
     async fn create_login(&self, login: Login) -> Result<()>;
     /// The refresh token or session with this hash, whether or not it is still good.
     async fn login_by_hash(&self, kind: LoginKind, hash: &SecretHash) -> Result<Option<Arc<Login>>>;
     /// Ends one; nothing when it is not there.
     async fn end_login(&self, kind: LoginKind, hash: &SecretHash) -> Result<()>;
-    /// Ends all of a subject, of both kinds. Gives their number.
+    /// Ends all refresh tokens and sessions of a subject. Gives their number.
     async fn end_logins(&self, subject: &Subject, audit: AuditEntry) -> Result<u64>;
     /// Removes those that have expired, and tokens that expired more than 30 days before `now`.
     async fn remove_expired(&self, now: Timestamp) -> Result<()>;
@@ -70,7 +75,8 @@ pub trait AccessRows {
 
     /// All namespaces, by prefix.
     async fn namespaces(&self) -> Result<Vec<Namespace>>;
-    /// Makes a namespace ([`Changed::Exists`] when it is there), or with `replace` changes it ([`Changed::Unknown`] when it is not).
+    /// Makes a namespace ([`Changed::Exists`] when it is there), or with `replace` changes it, except when it was made
+    /// ([`Changed::Unknown`] when it is not there).
     async fn put_namespace(&self, namespace: Namespace, replace: bool, audit: AuditEntry) -> Result<Changed>;
     /// Removes a namespace; the repositories below it stay.
     async fn remove_namespace(&self, prefix: &str, audit: AuditEntry) -> Result<Changed>;
@@ -82,12 +88,14 @@ pub trait AccessRows {
     /// Removes keys that were retired before.
     async fn remove_retired_keys(&self, retired_before: Timestamp) -> Result<()>;
 
-    /// Hands an entry to the audit log: written with other commits, at the latest after two seconds. False: too many wait, and
-    /// this one is dropped (and counted in the log when there is room again).
+    /// Hands an entry to the audit log: written with other commits, at the latest after two seconds, and lost by a crash before.
+    /// False: too many wait, and this one is dropped (and counted in the log, as `audit.dropped`, when there is room again); or
+    /// the store is read-only.
     fn audit_soon(&self, entry: AuditEntry) -> bool;
     /// Writes an entry now.
     async fn audit_now(&self, entry: AuditEntry) -> Result<()>;
-    /// Entries that fit, the newest first, with numbers strictly below `before`, at most `limit`.
+    /// Entries that fit, the newest first, with numbers strictly below `before`, at most `limit`. Those that were handed over before
+    /// are among them.
     async fn audit(&self, filter: AuditFilter, before: Option<i64>, limit: usize) -> Result<Vec<AuditRow>>;
     /// Removes entries older than this, at most `limit`; gives how many went.
     async fn trim_audit(&self, older_than: Timestamp, limit: usize) -> Result<u64>;
@@ -104,6 +112,19 @@ pub enum Changed {
     Unknown,
     /// Nothing: it would leave the server without an enabled admin (N-1).
     LastAdmin,
+}
+
+impl Changed {
+    /// Why nothing was done, as the audit log says it.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Changed::Done => None,
+            Changed::Exists => Some("exists"),
+            Changed::Unknown => Some("unknown"),
+            Changed::LastAdmin => Some("last admin"),
+        }
+    }
 }
 
 /// An account.
@@ -263,8 +284,16 @@ pub struct TagLocks(pub Arc<[TagPattern]>);
 
 impl TagLocks {
     /// The pattern that holds a tag.
+    #[must_use]
     pub fn holding(&self, tag: &str) -> Option<&TagPattern> {
         self.0.iter().find(|pattern| pattern.matches(tag))
+    }
+
+    /// A tag with the pattern that holds it.
+    #[must_use]
+    pub fn locked(&self, tag: &Tag) -> Option<LockedTag> {
+        let pattern = self.holding(tag.as_str())?.clone();
+        Some(LockedTag { tag: tag.clone(), pattern })
     }
 }
 

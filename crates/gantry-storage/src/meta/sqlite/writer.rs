@@ -20,6 +20,7 @@ use gantry_oci::UploadId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::access::{self, Soon, Taken};
 use super::cache::{ExactCache, Key};
 use super::lazy::{LazyUploads, Waiting};
 use super::{failure, schema, uploads};
@@ -54,12 +55,18 @@ pub(super) struct Batch<'a> {
     pub(super) now: Timestamp,
     keys: Vec<Key>,
     uploads_delta: i64,
+    access_changed: bool,
 }
 
 impl Batch<'_> {
     /// Notes that the answer for this key changes with this transaction.
     pub(super) fn touch(&mut self, key: Key) {
         self.keys.push(key);
+    }
+
+    /// Notes a change of who may do what.
+    pub(super) fn access_changed(&mut self) {
+        self.access_changed = true;
     }
 
     /// Notes a change in the number of upload sessions.
@@ -128,6 +135,10 @@ pub(super) struct Shared {
     pub(super) clock: StoreClock,
     pub(super) cache: ExactCache,
     pub(super) lazy: LazyUploads,
+    /// Entries of the audit log, and uses of tokens, that wait.
+    pub(super) soon: Soon,
+    /// See [`crate::meta::access::AccessRows::access_generation`].
+    pub(super) access_generation: AtomicU64,
     pub(super) health: Health,
     pub(super) commits: AtomicU64,
     pub(super) operations: AtomicU64,
@@ -135,6 +146,20 @@ pub(super) struct Shared {
     pub(super) uploads_open: AtomicI64,
     /// For tests: the next commit fails as if the disk had failed.
     pub(super) break_next_commit: AtomicBool,
+}
+
+impl Shared {
+    /// Forgets what waits for a log that cannot be written any more, and says so once.
+    fn give_up_notes(&self) {
+        if self.soon.close() {
+            tracing::warn!("the store is read-only: nothing is written to the audit log from now on");
+        }
+    }
+
+    /// When the writer must act at the latest, without being asked.
+    fn deadline(&self) -> Option<Instant> {
+        [self.lazy.deadline(), self.soon.deadline()].into_iter().flatten().min()
+    }
 }
 
 /// The callers' end. Dropping it ends the thread after what was sent is done.
@@ -190,6 +215,26 @@ impl Writer {
             self.send(Message::Wake);
         }
         logged.map_err(|error| StorageError::from_io("noting an upload session", error))
+    }
+
+    /// See [`crate::meta::access::AccessRows::audit_soon`].
+    pub(super) fn audit_soon(&self, entry: crate::meta::access::AuditEntry) -> bool {
+        if self.shared.health.read_only().is_some() {
+            self.shared.give_up_notes();
+            return false;
+        }
+        let (taken, wake) = self.shared.soon.audit(entry);
+        if wake {
+            self.send(Message::Wake);
+        }
+        taken
+    }
+
+    /// See [`crate::meta::access::AccessRows::token_used_soon`].
+    pub(super) fn token_used_soon(&self, id: uuid::Uuid, at: Timestamp) {
+        if self.shared.health.read_only().is_none() && self.shared.soon.used(id, at) {
+            self.send(Message::Wake);
+        }
     }
 
     /// Writes what waits.
@@ -271,7 +316,7 @@ impl State {
         }));
         loop {
             let mut group = Group::default();
-            let received = match self.shared.lazy.deadline() {
+            let received = match self.shared.deadline() {
                 Some(deadline) => receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -309,8 +354,10 @@ impl State {
             .filter_map(|id| self.shared.lazy.take_ended(&id))
             .collect();
         let overdue = self.shared.lazy.deadline().is_some_and(|deadline| deadline <= Instant::now());
-        let due = self.shared.lazy.take_due(last || overdue || !flushes.is_empty());
-        if operations.is_empty() && due.is_empty() {
+        let all = last || !flushes.is_empty();
+        let due = self.shared.lazy.take_due(all || overdue);
+        let mut notes = self.shared.soon.take(all, !operations.is_empty() || !due.is_empty());
+        if operations.is_empty() && due.is_empty() && notes.is_empty() {
             for reply in flushes {
                 let _ = reply.send(Ok(()));
             }
@@ -320,11 +367,13 @@ impl State {
         let mut failures: Vec<Option<StorageError>> = Vec::with_capacity(operations.len());
         let outcome = match self.shared.health.read_only() {
             Some(reason) => Err(StorageError::ReadOnly { reason }),
-            None => self.transaction(&due, &mut operations, &mut failures),
+            None => self.transaction(&due, &mut notes, &mut operations, &mut failures),
         };
         match outcome {
             Ok(()) => {
-                let size = operations.len() + due.len();
+                self.shared.soon.written();
+                // However many notes rode along, they are one operation.
+                let size = operations.len() + due.len() + usize::from(!notes.is_empty());
                 self.count(u64::try_from(size).unwrap_or(u64::MAX));
                 // A failed operation did not end its session.
                 let failed_ends: Vec<UploadId> = operations
@@ -347,7 +396,12 @@ impl State {
                 }
             }
             Err(error) => {
-                if operations.is_empty() {
+                if self.shared.health.read_only().is_some() {
+                    self.shared.give_up_notes();
+                } else {
+                    self.shared.soon.restore(notes);
+                }
+                if operations.is_empty() && !due.is_empty() {
                     tracing::warn!(%error, sessions = due.len(), "upload sessions could not be saved; trying again");
                 }
                 self.shared.lazy.settle(ended.into_iter().chain(due).collect(), true);
@@ -365,12 +419,13 @@ impl State {
     fn transaction(
         &self,
         due: &[Waiting],
+        notes: &mut Taken,
         operations: &mut [Box<dyn Operation>],
         failures: &mut Vec<Option<StorageError>>,
     ) -> Result<()> {
         let connection = &self.connection;
         let now = self.shared.clock.now();
-        let mut batch = Batch { connection, now, keys: Vec::new(), uploads_delta: 0 };
+        let mut batch = Batch { connection, now, keys: Vec::new(), uploads_delta: 0, access_changed: false };
         failure::hit(Point::GroupBegin)
             .and_then(|()| execute(connection, "BEGIN IMMEDIATE"))
             .map_err(|error| self.fail("beginning a transaction", &error))?;
@@ -380,8 +435,9 @@ impl State {
         if let Err(error) = saved {
             return Err(self.abandon("saving an upload session", &error));
         }
+        self.write_notes(notes)?;
         for operation in operations {
-            let before = (batch.keys.len(), batch.uploads_delta);
+            let before = (batch.keys.len(), batch.uploads_delta, batch.access_changed);
             let outcome = execute(connection, "SAVEPOINT operation")
                 .and_then(|()| operation.run(&mut batch))
                 .and_then(|()| execute(connection, "RELEASE operation"))
@@ -392,6 +448,7 @@ impl State {
             };
             batch.keys.truncate(before.0);
             batch.uploads_delta = before.1;
+            batch.access_changed = before.2;
             // Some errors (a full disk, a failing one) end the whole transaction, neighbours included.
             if connection.is_autocommit() || failure::lost_a_write(&error) {
                 return Err(self.abandon("writing", &error));
@@ -412,6 +469,34 @@ impl State {
         self.shared.cache.unmark(&batch.keys);
         committed.map_err(|error| self.abandon("committing", &error))?;
         self.shared.uploads_open.fetch_add(batch.uploads_delta, Ordering::Relaxed);
+        if batch.access_changed {
+            self.shared.access_generation.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Writes what waited for company. Rows that the database refuses do not hold up the others for ever: they are dropped.
+    fn write_notes(&self, notes: &mut Taken) -> Result<()> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let connection = &self.connection;
+        let write = || {
+            execute(connection, "SAVEPOINT notes")?;
+            notes.entries.iter().try_for_each(|entry| access::insert_audit(connection, entry))?;
+            notes.uses.iter().try_for_each(|(id, at)| access::token_used(connection, *id, *at))?;
+            notes.about_dropped().map_or(Ok(()), |entry| access::insert_audit(connection, &entry))?;
+            execute(connection, "RELEASE notes")
+        };
+        let Err(error) = write() else { return Ok(()) };
+        if connection.is_autocommit() || failure::lost_a_write(&error) {
+            return Err(self.abandon("writing to the audit log", &error));
+        }
+        execute(connection, "ROLLBACK TO notes")
+            .and_then(|()| execute(connection, "RELEASE notes"))
+            .map_err(|error| self.abandon("undoing an operation", &error))?;
+        tracing::error!(%error, entries = notes.entries.len(), "entries of the audit log could not be written");
+        self.shared.soon.refuse(&std::mem::take(notes));
         Ok(())
     }
 
