@@ -12,8 +12,6 @@ use super::{audit, explain, grants, jobs, keys, namespaces, session, storages, t
 /// A row of the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
-    /// The route.
-    pub(super) route: Route,
     /// GET stands for HEAD too.
     pub(super) method: &'static str,
     /// With `{name}` for one component, `{name...}` for what is left.
@@ -48,7 +46,6 @@ macro_rules! routes {
             pub(crate) const fn row(self) -> Row {
                 match self {
                     $(Route::$route => Row {
-                        route: self,
                         method: stringify!($method),
                         path: $path,
                         right: Right::$right,

@@ -1,7 +1,6 @@
 //! Manifests: end-3, end-7, end-9.
 
 use gantry_oci::{Digest, Reference, RepoName, Request, Tag};
-use gantry_storage::TagLocks;
 use http::{HeaderValue, StatusCode, header};
 
 use super::Context;
@@ -40,7 +39,7 @@ pub(super) async fn put(
     }
     let content_type = cx.header(header::CONTENT_TYPE);
     let registry = &cx.app.registry;
-    let locks = TagLocks::default();
+    let locks = cx.caller.locks(&name);
     let put = registry
         .put_manifest(&name, &reference, tags.clone(), locks, content_type, body.into_source())
         .await?;
@@ -67,7 +66,7 @@ pub(super) async fn delete(
     name: &RepoName,
     reference: &Reference,
 ) -> Result<Response, ApiError> {
-    cx.app.registry.delete_manifest(name, reference, &TagLocks::default()).await?;
+    cx.app.registry.delete_manifest(name, reference, &cx.caller.locks(&name)).await?;
     Ok(accepted_delete(match reference {
         Reference::Digest(digest) => Some(digest),
         Reference::Tag(_) => None,
