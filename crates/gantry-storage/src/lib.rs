@@ -28,9 +28,7 @@ pub use error::{Result, StorageError};
 pub use lease::{Reason, Terms, Verdict};
 pub use meta::access::{AccessRows, LockedTag, TagLocks};
 pub use meta::jobs::{Job, JobRows, JobState};
-pub use meta::storages::{
-    Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, StorageUsage,
-};
+pub use meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, Usage};
 pub use meta::verify::{Damaged, VerifyRows};
 pub use meta::{
     BlobContent, Candidate, CandidateKind, Cursor, Deleted, DeletedSubject, FreedBlob, MetaStats, MetaStore,

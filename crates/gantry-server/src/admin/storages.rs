@@ -60,7 +60,7 @@ pub(super) struct Check {
 }
 
 pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem> {
-    let usage = call.meta().storage_usage().await?;
+    let usage = call.meta().usage().await?;
     let rows_written = call.meta().read_only().is_none();
     let mut storages = Vec::new();
     for place in call.app.registry.storages().iter() {
@@ -70,7 +70,7 @@ pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem
         storages.push(Storage {
             name: place.name.to_string(),
             kind: "local",
-            path: path(call, &place.name),
+            path: call.app.config.storage_path(&place.name).display().to_string(),
             default: &*place.name == DEFAULT,
             free_bytes: space.map(|space| space.free),
             total_bytes: space.map(|space| space.total),
@@ -80,12 +80,6 @@ pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem
         });
     }
     json(StatusCode::OK, &Storages { storages })
-}
-
-fn path(call: &Call<'_>, name: &str) -> String {
-    let config = &call.app.config;
-    let named = config.storages.get(name).cloned().or_else(|| config.default_storage());
-    named.unwrap_or_else(|| config.data_dir.clone()).display().to_string()
 }
 
 pub(super) async fn check(call: &Call<'_>, _: Permit) -> Result<Response, Problem> {

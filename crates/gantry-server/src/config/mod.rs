@@ -185,6 +185,14 @@ impl Config {
         written.unwrap_or_else(|| self.data_dir.join("gantry.db"))
     }
 
+    /// The directory of a storage.
+    pub fn storage_path(&self, name: &str) -> PathBuf {
+        match self.storages.get(name) {
+            Some(path) => path.clone(),
+            None => self.default_storage().unwrap_or_else(|| self.data_dir.clone()),
+        }
+    }
+
     /// The directory of the storage `default`; `None`: the data directory.
     pub fn default_storage(&self) -> Option<PathBuf> {
         self.settings.storage.0.get(&StorageName::default()).and_then(|entry| entry.local.path.clone())

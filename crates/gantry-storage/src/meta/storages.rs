@@ -38,19 +38,19 @@ pub trait StorageRows {
     /// them. The bytes must be durable before. Bytes that get no row because nobody wanted them any more go with the next sweep too.
     async fn relink(&self, links: Vec<Relink>) -> Result<Relinked>;
 
-    /// How much each storage holds that holds anything; takes a look at every blob's row.
-    async fn storage_usage(&self) -> Result<Vec<StorageUsage>>;
-
     /// Whether this storage has the blob, undamaged.
     async fn has_blob(&self, storage: StorageId, digest: &Digest) -> Result<bool>;
+
+    /// What each storage has, and what the rows have. Counts all blobs: for people who ask, not for requests.
+    async fn usage(&self) -> Result<Vec<Usage>>;
 }
 
-/// How much a storage holds.
+/// What a storage has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StorageUsage {
-    /// Which one; [`StorageId::ROWS`] for bytes in their row.
+pub struct Usage {
+    /// Which.
     pub storage: StorageId,
-    /// Blobs.
+    /// Blobs, each once.
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
