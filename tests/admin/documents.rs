@@ -43,9 +43,18 @@ async fn try_everything(app: &Gantry, headers: &[String]) {
     };
     let mut command = Command::new(program);
     command.arg("run").arg(format!("http://{}/api/openapi.json", app.address()));
-    command.args(["--max-examples", "15", "--seed", "1", "--workers", "2", "--no-color", "--max-time", "25"]);
-    command.args(["--request-timeout", "20", "--suppress-health-check", "all"]);
-    command.args(["--generation-database", "none", "--phases", "examples,coverage,fuzzing"]);
+    command.args(["--max-examples", "10", "--seed", "1", "--workers", "2", "--no-color", "--max-time", "20"]);
+    command.args([
+        "--request-timeout",
+        "20",
+        "--suppress-health-check",
+        "all",
+        "--generation-database",
+        "none",
+    ]);
+    // Not held: that whatever fits a schema is taken (no schema says all that a name may not be), and that wrong credentials are
+    // always 401 (whoever goes on guessing is told to wait; every route is tried in `rights`).
+    command.args(["--exclude-checks", "positive_data_acceptance,ignored_auth"]);
     for header in headers {
         command.args(["--header", header]);
     }
@@ -54,6 +63,7 @@ async fn try_everything(app: &Gantry, headers: &[String]) {
     let output = output.await.expect("it ends");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("Tested: 30"), "not all routes were tried: {said}");
 }
 
 #[tokio::test]
