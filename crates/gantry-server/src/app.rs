@@ -145,6 +145,15 @@ impl App {
         self.jobs.list(before, limit).await
     }
 
+    /// Removes what has had its time: logins and tokens that ended, keys that nothing is signed with any more, old entries of the
+    /// audit log; and forgets callers that were counted.
+    pub(crate) async fn tidy_access(&self) {
+        self.access.pace.forget();
+        if let Err(error) = self.access.tidy(self.config.settings.audit.keep.0).await {
+            tracing::warn!(%error, "clearing up accounts, tokens and the audit log failed; it is tried again");
+        }
+    }
+
     /// A new request id.
     pub(crate) fn next_request_id(&self) -> u64 {
         self.request_ids.next()
