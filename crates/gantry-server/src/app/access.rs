@@ -37,8 +37,8 @@ pub(crate) struct Access {
     /// How often callers may ask.
     pub(crate) pace: Pace,
     meta: Arc<dyn MetaStore>,
-    /// What does not change while the server runs.
-    written: Parts,
+    /// What the configuration says.
+    written: ArcSwap<Parts>,
     rules: ArcSwap<Rules>,
     /// What the namespaces say of where pushes go.
     placement: (Arc<Prefixes>, Storages),
@@ -73,21 +73,13 @@ impl Access {
         if let Some(file) = &config.admin_password_file {
             first_admin(&*meta, file).await?;
         }
-        let written = Parts {
-            anonymous: settings.anonymous,
-            accounts: false,
-            delete: config.settings.registry.delete.clone(),
-            namespaces: config.settings.namespace.iter().map(namespace_of_file).collect(),
-            grants: config.grants.iter().map(grant_of_file).collect(),
-            source_roles: source_roles(settings),
-        };
         let limits = &config.settings.limits;
         let access = Self {
             auth,
             pace: Pace::new(limits.requests_per_second.0, limits.burst.0),
             meta,
-            rules: ArcSwap::from_pointee(Rules::new(written.clone())),
-            written,
+            rules: ArcSwap::from_pointee(Rules::new(written(config))),
+            written: ArcSwap::from_pointee(written(config)),
             placement,
             generation: AtomicU64::new(u64::MAX),
             compiling: Mutex::default(),
@@ -116,6 +108,13 @@ impl Access {
         Ok(self.rules.load_full())
     }
 
+    /// Takes what another reading of the configuration says of access into force.
+    pub(super) fn rewrite(&self, config: &Config) {
+        self.written.store(Arc::new(written(config)));
+        // No count is this one, so the next request compiles anew.
+        self.generation.store(u64::MAX, Ordering::Release);
+    }
+
     /// See [`super::App::tidy_access`].
     pub(super) async fn tidy(&self, keep: Option<Duration>) -> gantry_storage::Result<()> {
         let now = Timestamp::now();
@@ -136,7 +135,7 @@ impl Access {
                 tracing::error!(%error, "a signing key cannot be used; those read before stay in force");
             }
         }
-        let mut parts = self.written.clone();
+        let mut parts = Parts::clone(&self.written.load());
         parts.accounts = self.auth.has_accounts();
         parts.namespaces.extend(self.meta.namespaces().await?.into_iter().map(|row| NamespaceParts {
             prefix: row.prefix,
@@ -188,6 +187,18 @@ impl Access {
         };
         let audit = AuditEntry { object: row.kid.clone(), ..audit };
         self.meta.rotate_signing_key(row, audit).await.map_err(|error| failed(&error))
+    }
+}
+
+/// What the configuration says of who may do what.
+fn written(config: &Config) -> Parts {
+    Parts {
+        anonymous: config.settings.auth.anonymous,
+        accounts: false,
+        delete: config.settings.registry.delete.clone(),
+        namespaces: config.settings.namespace.iter().map(namespace_of_file).collect(),
+        grants: config.grants.iter().map(grant_of_file).collect(),
+        source_roles: source_roles(&config.settings.auth),
     }
 }
 

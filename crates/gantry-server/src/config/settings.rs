@@ -3,7 +3,7 @@
 //! One struct for each table of `gantry.example.toml`, in the same order. Nothing here is interpreted;
 //! [`super::Config`] is the second stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gantry_oci::access::{TagPattern, Visibility};
@@ -65,6 +65,27 @@ table! {
         verify: Verify = Verify::default(),
         /// `[audit]`
         audit: Audit = Audit::default(),
+    }
+}
+
+impl Settings {
+    /// The tables in which `other` differs in something that is only read at the start.
+    pub(crate) fn other_tables(&self, other: &Settings) -> Vec<String> {
+        let fixed = |settings: &Settings| {
+            let mut same = settings.clone();
+            same.namespace = Vec::new();
+            same.auth.anonymous = None;
+            same.auth.htpasswd.role = MethodRole::None;
+            same.auth.ldap.role = MethodRole::None;
+            same.auth.client_certificates.role = MethodRole::None;
+            same.registry.delete = Vec::new();
+            same.log.level = LogLevel::Info;
+            toml::Table::try_from(same).unwrap_or_default()
+        };
+        let (now, then) = (fixed(self), fixed(other));
+        let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let differs = |name: &&&String| now.get(name.as_str()) != then.get(name.as_str());
+        names.iter().filter(differs).map(|name| format!("[{name}]")).collect()
     }
 }
 
