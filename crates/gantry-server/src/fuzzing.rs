@@ -16,7 +16,7 @@ pub fn htpasswd(text: &str) -> Vec<(String, String)> {
 
 /// The client's address behind a trusted proxy, by these header lines.
 pub fn client_address(peer: SocketAddr, headers: &http::HeaderMap, trusted: &[ipnet::IpNet]) -> IpAddr {
-    crate::http::Peer { address: peer, trusted: true }.client(headers, trusted)
+    crate::http::Peer { address: peer, trusted: true, certificate: None }.client(headers, trusted)
 }
 
 /// Whom the header of the PROXY protocol at the beginning of `bytes` speaks for, and how many bytes it takes; `None`: it is not

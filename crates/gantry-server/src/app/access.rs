@@ -50,7 +50,7 @@ impl Access {
             htpasswd: settings.htpasswd.file.clone(),
             foreign,
             bearer,
-            others: false,
+            others: config.ldap.is_some() || settings.client_certificates.user.is_some(),
         })?;
         if let Some(file) = &config.admin_password_file {
             first_admin(&*meta, file).await?;
@@ -61,7 +61,7 @@ impl Access {
             delete: config.settings.registry.delete.clone(),
             namespaces: Vec::new(),
             grants: Vec::new(),
-            source_roles: vec![(Source::Htpasswd, Role::Delete, "auth.htpasswd.role")],
+            source_roles: source_roles(settings),
         };
         let access = Self {
             auth,
@@ -73,9 +73,7 @@ impl Access {
         };
         access.signing_key().await?;
         let rules = access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
-        if !rules.has_accounts() && settings.anonymous.is_none() && !config.listen().ip().is_loopback() {
-            return Err(ConfigError::OpenDoor(config.listen()).into());
-        }
+        closed_door(config, rules.has_accounts())?;
         Ok(access)
     }
 
@@ -158,6 +156,16 @@ impl Access {
     }
 }
 
+/// The roles that methods give.
+fn source_roles(auth: &crate::config::AuthSettings) -> Vec<(Source, Role, &'static str)> {
+    let given = [
+        (Source::Htpasswd, Some(Role::Delete), "auth.htpasswd.role"),
+        (Source::Ldap, auth.ldap.role.role(), "auth.ldap.role"),
+        (Source::Certificate, auth.client_certificates.role.role(), "auth.client_certificates.role"),
+    ];
+    given.into_iter().filter_map(|(source, role, key)| Some((source, role?, key))).collect()
+}
+
 fn key_of_row(row: SigningKey) -> Option<SigningKeyRow> {
     let algorithm = match row.algorithm.parse() {
         Ok(algorithm) => algorithm,
@@ -177,6 +185,15 @@ fn key_of_row(row: SigningKey) -> Option<SigningKeyRow> {
 
 fn by_the_system() -> AuditEntry {
     AuditEntry { at: Timestamp::now(), subject: "system".to_owned(), allowed: true, ..AuditEntry::default() }
+}
+
+/// Refuses to stand open to the network when nobody said so. `accounts`: whether rows have any.
+pub(super) fn closed_door(config: &Config, accounts: bool) -> Result<(), ConfigError> {
+    let somebody = accounts || config.has_methods() || config.admin_password_file.is_some();
+    match somebody || config.settings.auth.anonymous.is_some() || config.listen().ip().is_loopback() {
+        true => Ok(()),
+        false => Err(ConfigError::OpenDoor(config.listen())),
+    }
 }
 
 /// N-1: an admin for a server that has nobody yet.

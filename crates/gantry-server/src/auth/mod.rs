@@ -4,8 +4,11 @@
 //! Several methods are in force at once; [`Auth::identify`] is the chain in which they are asked. A name belongs to the first that
 //! knows it: accounts (rows), then the htpasswd file, then the directory.
 
+mod addresses;
 mod basic;
 pub mod bearer;
+mod certificate;
+mod failures;
 mod fetch;
 pub mod foreign;
 #[cfg(feature = "fuzzing")]
@@ -13,7 +16,9 @@ pub(crate) mod fuzzing;
 mod htpasswd;
 mod identity;
 mod jwt;
+mod ldap;
 mod lookup;
+mod names;
 pub mod password;
 mod remember;
 pub mod secret;
@@ -31,12 +36,16 @@ use gantry_storage::{MetaStore, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use basic::Credentials;
+pub use addresses::Addresses;
+pub use basic::{Credentials, Presented};
 use bearer::{Bearer, Verified};
+pub use certificate::{CertificateName, UnfitCertificate};
+pub use failures::{Failures, Wait};
 use foreign::{Foreign, ForeignError, ForeignIdentity, ForeignOpenError};
 pub use htpasswd::{Htpasswd, HtpasswdError};
 pub use identity::{Bounds, Credential, Identity, Known, Source};
 pub use jwt::TokenError;
+pub use ldap::{Ldap, OpenLdapError, Person, Unavailable};
 use lookup::Lookup;
 use remember::{Remember, Stays};
 use waiting::Waiting;
@@ -478,42 +487,6 @@ struct Payload {
 }
 
 const DATABASE: AuthError = AuthError::Unavailable("the database");
-
-/// What an `Authorization` header holds.
-enum Presented {
-    /// No credentials at all.
-    Nobody,
-    Basic(Credentials),
-    Bearer(String),
-    /// A scheme that is not spoken, or not what the scheme asks for.
-    Malformed,
-}
-
-impl Presented {
-    fn read(header: Option<&http::HeaderValue>) -> Self {
-        let Some(header) = header else { return Presented::Nobody };
-        let bytes = header.as_bytes().trim_ascii();
-        let (scheme, value) = match bytes.iter().position(|byte| *byte == b' ') {
-            Some(space) => {
-                (bytes.get(..space).unwrap_or_default(), bytes.get(space..).unwrap_or_default().trim_ascii())
-            }
-            None => (bytes, &[][..]),
-        };
-        if value.is_empty() || (scheme.eq_ignore_ascii_case(b"basic") && value == b"Og==") {
-            return Presented::Nobody;
-        }
-        if scheme.eq_ignore_ascii_case(b"basic") {
-            return Credentials::parse(header.as_bytes()).map_or(Presented::Malformed, Presented::Basic);
-        }
-        if scheme.eq_ignore_ascii_case(b"bearer") {
-            return match std::str::from_utf8(value) {
-                Ok(token) if token.len() <= bearer::TOKEN_MAX => Presented::Bearer(token.to_owned()),
-                _ => Presented::Malformed,
-            };
-        }
-        Presented::Malformed
-    }
-}
 
 fn of_account(account: &Account, credential: Credential) -> Option<Identity> {
     let subject = Subject::account(&account.name).ok()?;

@@ -88,6 +88,13 @@ pub fn environment() -> Vec<(String, String)> {
     variables
 }
 
+/// One variable of this process, for a secret that is kept there.
+pub(super) fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    let value = std::env::var_os(name);
+    value?.into_string().ok()
+}
+
 /// Puts the plan of `GANTRY_FAIL_AT` in force, when there is one.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 
 mod load;
 mod settings;
+mod sources;
 mod tokens;
 mod value;
 
@@ -17,11 +18,13 @@ use ipnet::IpNet;
 
 pub use load::{ConfigError, Sources, admin_password_file, arm_failpoints, environment, load};
 pub use settings::{
-    Alpn, Anonymous, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings, TlsVersion,
+    Alpn, Anonymous, Auth as AuthSettings, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings,
+    TlsVersion,
 };
+pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole};
 pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
 pub(crate) use tokens::{is_url, web_address};
-pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span, Texts};
+pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Secret, SecretError, Span, Texts};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -37,17 +40,30 @@ pub struct Config {
     pub admin_password_file: Option<PathBuf>,
     /// The certificate and key, when the registry speaks TLS.
     pub tls: Option<TlsFiles>,
+    /// The directory that knows accounts and groups.
+    pub ldap: Option<LdapServer>,
     /// The path under which a proxy publishes the registry (from `server.public_url`), without a slash at its end.
     pub base_path: String,
 }
 
-/// The two files of `[server.tls]`.
+/// The files of `[server.tls]`.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The certificate chain, PEM.
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// The authorities of clients, PEM, and whether all clients need a certificate; `None`: nobody is asked for one.
+    pub clients: Option<(PathBuf, Demand)>,
+}
+
+/// How much a client's certificate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Who has none may go on.
+    Optional,
+    /// Who has none may not.
+    Required,
 }
 
 impl Config {
@@ -58,7 +74,13 @@ impl Config {
     pub fn new(settings: Settings, data_dir: PathBuf) -> Result<Self, ConfigError> {
         let tls = match (&settings.server.tls.certificate, &settings.server.tls.key) {
             (Some(certificate), Some(key)) => {
-                Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
+                let tls = &settings.server.tls;
+                let clients = match (&tls.client_ca, tls.client_certificates) {
+                    (None, _) | (_, ClientCertificates::Off) => None,
+                    (Some(ca), ClientCertificates::Optional) => Some((ca.clone(), Demand::Optional)),
+                    (Some(ca), ClientCertificates::Required) => Some((ca.clone(), Demand::Required)),
+                };
+                Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), clients })
             }
             (None, None) => None,
             (Some(_), None) => {
@@ -68,6 +90,8 @@ impl Config {
                 return Err(wrong("server.tls.certificate", "is missing: the key needs its certificate"));
             }
         };
+        sources::check_certificates(&settings)?;
+        let ldap = LdapServer::new(&settings.auth.ldap)?;
         if settings.server.tls.alpn.is_empty() {
             return Err(wrong("server.tls.alpn", "is empty: expected \"h2\", \"http/1.1\" or both"));
         }
@@ -130,7 +154,19 @@ impl Config {
                 "is 0: expected at least one byte; verify.interval = \"off\" ends checks",
             ));
         }
-        Ok(Self { settings, data_dir, admin_password_file: None, tls, base_path })
+        Ok(Self { settings, data_dir, admin_password_file: None, tls, ldap, base_path })
+    }
+
+    /// Whether a method is configured by which callers can be somebody, beside accounts in the database.
+    pub fn has_methods(&self) -> bool {
+        let auth = &self.settings.auth;
+        auth.htpasswd.file.is_some() || !auth.issuer.is_empty() || !auth.oidc.is_empty()
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        let written = self.settings.metadata.sqlite.path.clone();
+        written.unwrap_or_else(|| self.data_dir.join("gantry.db"))
     }
 
     /// Where the registry listens.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap};
 use super::tokens::{Issuer, Oidc};
 use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
 
@@ -90,6 +91,10 @@ table! {
         minimum_version: TlsVersion = TlsVersion::Tls12,
         /// The protocols that are offered, most wanted first.
         alpn: Vec<Alpn> = vec![Alpn::H2, Alpn::Http11],
+        /// The authorities whose certificates clients may show, PEM.
+        client_ca: Option<PathBuf> = None,
+        /// Whether clients show certificates.
+        client_certificates: ClientCertificates = ClientCertificates::Off,
     }
 }
 
@@ -214,6 +219,12 @@ table! {
         realm: Option<String> = None,
         /// `[auth.htpasswd]`
         htpasswd: Htpasswd = Htpasswd::default(),
+        /// `[auth.ldap]`
+        ldap: Ldap = Ldap::default(),
+        /// `[auth.client_certificates]`
+        client_certificates: CertificateAccounts = CertificateAccounts::default(),
+        /// `[auth.addresses]`
+        addresses: AddressRules = AddressRules::default(),
         /// `[[auth.issuer]]`
         issuer: Vec<Issuer> = Vec::new(),
         /// `[[auth.oidc]]`

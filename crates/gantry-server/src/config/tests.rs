@@ -34,6 +34,10 @@ one_key!(
     TlsVersion,
     LogFormat,
     LogLevel,
+    MethodRole,
+    ClientCertificates,
+    Option<CertificateUser>,
+    Option<Secret>,
     Option<String>,
     Option<PathBuf>,
     Option<Anonymous>,
@@ -185,6 +189,53 @@ fn what_cannot_work_is_refused() {
         let refusal = config(arguments).unwrap_err();
         assert!(refusal.contains(told), "{arguments:?}: {refusal}");
     }
+    let ldap = |settings: &[&'static str]| [&["auth.ldap.user_base=ou=people"], settings].concat();
+    let certificates =
+        |settings: &[&'static str]| [&["server.tls.certificate=a", "server.tls.key=b"], settings].concat();
+    for (arguments, told) in [
+        (ldap(&[]), "auth.ldap.url is missing"),
+        (vec!["auth.ldap.url=ldap://127.0.0.1"], "auth.ldap.user_base"),
+        (ldap(&["auth.ldap.url=http://x"]), "auth.ldap.url"),
+        (ldap(&["auth.ldap.url=ldap.example.com"]), "auth.ldap.url"),
+        (ldap(&["auth.ldap.url=ldaps://x/dc=x?uid"]), "auth.ldap.url"),
+        (ldap(&["auth.ldap.url=ldaps://cn:secret@x"]), "auth.ldap.url"),
+        (ldap(&["auth.ldap.url=ldap://192.0.2.1"]), "unencrypted"),
+        (ldap(&["auth.ldap.url=ldap://localhost.example.com"]), "unencrypted"),
+        (ldap(&["auth.ldap.url=ldaps://[2001:db8::1]"]), "the name of the host"),
+        (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.start_tls=true"]), "auth.ldap.start_tls"),
+        (ldap(&["auth.ldap.url=ldap://localhost", "auth.ldap.ca=x"]), "auth.ldap.ca"),
+        (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.bind_dn=cn=x"]), "auth.ldap.bind_password"),
+        (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.bind_password=x"]), "auth.ldap.bind_dn"),
+        (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.user_filter=(uid=alice)"]), "auth.ldap.user_filter"),
+        (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.user_filter=uid={})"]), "auth.ldap.user_filter"),
+        (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.user_attribute=*"]), "auth.ldap.user_attribute"),
+        (
+            ldap(&[
+                "auth.ldap.url=ldaps://x",
+                "auth.ldap.group_base=o=x",
+                "auth.ldap.group_filter=((member={dn})",
+            ]),
+            "auth.ldap.group_filter",
+        ),
+        (ldap(&["auth.ldap.url=ldaps://x", "auth.ldap.timeout=1h"]), "auth.ldap.timeout"),
+        (certificates(&["server.tls.client_ca=c"]), "server.tls.client_certificates"),
+        (certificates(&["server.tls.client_certificates=required"]), "server.tls.client_ca"),
+        (vec!["server.tls.client_certificates=optional", "server.tls.client_ca=c"], "server.tls.certificate"),
+        (certificates(&["auth.client_certificates.user=cn"]), "auth.client_certificates.user"),
+    ] {
+        let refusal = config(&arguments).unwrap_err();
+        assert!(refusal.contains(told), "{arguments:?}: {refusal}");
+    }
+    for (url, meant) in [
+        ("ldap://127.0.0.1", "ldap://127.0.0.1:389"),
+        ("ldap://[::1]:3890/", "ldap://[::1]:3890"),
+        ("ldaps://ldap.example.com", "ldaps://ldap.example.com:636"),
+    ] {
+        let url = format!("auth.ldap.url={url}");
+        assert_eq!(config(&["auth.ldap.user_base=o=x", &url]).unwrap().ldap.unwrap().url, meant);
+    }
+    let plain = ["auth.ldap.url=ldap://x", "auth.ldap.allow_plain=true", "auth.ldap.user_base=o=x"];
+    assert!(!config(&plain).unwrap().ldap.unwrap().encrypted);
     assert_eq!(config(&["verify.interval=off"]).unwrap().settings.verify.interval.0, None);
     assert_eq!(config(&["server.public_url=https://x.example/r/"]).unwrap().base_path, "/r");
     assert_eq!(config(&["server.public_url=https://x.example"]).unwrap().base_path, "");

@@ -10,7 +10,7 @@ use crate::auth::{Asking, Credential, Identity};
 /// What a request shows of who makes it.
 pub(crate) fn asking<'a>(
     app: &App,
-    peer: &Peer,
+    peer: &'a Peer,
     parts: &'a Parts,
     session: Option<&'a str>,
     service: &'a str,
@@ -18,7 +18,7 @@ pub(crate) fn asking<'a>(
     Asking {
         authorization: parts.headers.get(header::AUTHORIZATION),
         session,
-        certificate: None,
+        certificate: peer.certificate_user(),
         address: peer.client(&parts.headers, app.config.trusted_proxies()),
         service,
     }

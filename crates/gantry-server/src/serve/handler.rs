@@ -19,7 +19,7 @@ use crate::{token, v2};
 /// Answers a request of the registry's address.
 pub(super) async fn handle(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     request: http::Request<Incoming>,
     busy: Arc<Busy>,
 ) -> Response {
@@ -126,7 +126,7 @@ pub(super) fn stamp(response: &mut Response, id: &RequestId) {
 }
 
 /// The id that a trusted proxy gave the request, or a new one.
-fn request_id(app: &App, peer: Peer, headers: &HeaderMap) -> RequestId {
+fn request_id(app: &App, peer: &Peer, headers: &HeaderMap) -> RequestId {
     let given = peer.trusted.then(|| headers.get(reply::REQUEST_ID)).flatten();
     given.and_then(RequestId::given).unwrap_or_else(|| RequestId::new(app.next_request_id()))
 }
@@ -146,7 +146,7 @@ fn method_label(method: &Method) -> &'static str {
 
 fn log(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &http::request::Parts,
     endpoint: Option<Endpoint>,
     response: &Response,
@@ -162,6 +162,7 @@ fn log(
         target: "access",
         request = id.as_str(),
         %client,
+        certificate = peer.certificate_user(),
         method = %parts.method,
         path = &*redacted(parts.uri.path()),
         route = endpoint.map_or("other", Endpoint::label),

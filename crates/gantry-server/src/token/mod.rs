@@ -35,17 +35,16 @@ pub(crate) fn is_mine(path: &str) -> bool {
 /// Answers a request of the token server.
 pub(crate) async fn handle(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &Parts,
     body: RequestBody,
     request_id: &RequestId,
 ) -> Response {
-    let mut response = match answer(app, &peer, parts, body).await {
+    let mut response = match answer(app, peer, parts, body).await {
         Ok(response) => response,
         Err(failure) => {
-            About { app, peer: &peer, parts, id: request_id, identity: None, request: None }
-                .refused(&failure);
-            error::render(&failure, request_id, None, &Door::of(&app.config, &peer, parts))
+            About { app, peer, parts, id: request_id, identity: None, request: None }.refused(&failure);
+            error::render(&failure, request_id, None, &Door::of(&app.config, peer, parts))
         }
     };
     let headers = response.headers_mut();

@@ -53,7 +53,7 @@ impl Context<'_> {
 /// Answers a request below `/v2/`, and says which row of the table it belongs to.
 pub(crate) async fn handle(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &Parts,
     body: RequestBody,
     request_id: &RequestId,
@@ -62,16 +62,10 @@ pub(crate) async fn handle(
     let request = Request::parse(&parts.method, path, parts.uri.query());
     let endpoint = request.as_ref().map_or_else(|_| classify(path), |request| Some(request.endpoint()));
     let mut identity = None;
-    let answered = answer(app, &peer, parts, request, body, &mut identity).await;
+    let answered = answer(app, peer, parts, request, body, &mut identity).await;
     let asked = Request::parse(&parts.method, path, parts.uri.query()).ok();
-    let about = About {
-        app,
-        peer: &peer,
-        parts,
-        id: request_id,
-        identity: identity.as_ref(),
-        request: asked.as_ref(),
-    };
+    let about =
+        About { app, peer, parts, id: request_id, identity: identity.as_ref(), request: asked.as_ref() };
     let mut response = match answered {
         Ok(response) => {
             about.done();
@@ -86,7 +80,7 @@ pub(crate) async fn handle(
                 &failure,
                 request_id,
                 Some(&location),
-                &Door { scopes, ..Door::of(&app.config, &peer, parts) },
+                &Door { scopes, ..Door::of(&app.config, peer, parts) },
             )
         }
     };
