@@ -6,3 +6,4 @@ mod howto_htpasswd;
 mod howto_ldap;
 mod howto_proxy;
 mod ldap;
+mod tokens;
