@@ -160,7 +160,11 @@ impl Config {
     /// Whether a method is configured by which callers can be somebody, beside accounts in the database.
     pub fn has_methods(&self) -> bool {
         let auth = &self.settings.auth;
-        auth.htpasswd.file.is_some() || !auth.issuer.is_empty() || !auth.oidc.is_empty()
+        auth.htpasswd.file.is_some()
+            || self.ldap.is_some()
+            || auth.client_certificates.user.is_some()
+            || !auth.issuer.is_empty()
+            || !auth.oidc.is_empty()
     }
 
     /// The database's file.
