@@ -49,6 +49,7 @@ pub(crate) async fn handle(
     };
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
 
@@ -169,6 +170,5 @@ fn keys(app: &App) -> Response {
     let document = app.access.auth.bearer().jwks(Timestamp::now()).to_string();
     let mut response = json(StatusCode::OK, "application/jwk-set+json", document.into_bytes());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
-    response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
