@@ -102,6 +102,11 @@ async fn n_7_identity_tokens_are_taken_wherever_credentials_are() {
         .json();
     let ours = answer["token"].as_str().expect("a token");
     bearer(&app.client(), ours).get("/v2/").await.status(200);
+    // A secret to keep is what they are there to avoid.
+    let offline = format!("/v2/token?service={SERVICE}&offline_token=true");
+    assert!(basic.get(&offline).await.status(200).json()["refresh_token"].is_null());
+    let alice = app.client().basic("alice", "open:sesame");
+    assert!(alice.get(&offline).await.status(200).json()["refresh_token"].is_string());
     // Nobody granted anything, whatever the token says of access.
     assert_eq!(answer["scope"], "");
     let status = bearer(&app.client(), &token).get("/v2/team/app/tags/list").await.status;

@@ -95,7 +95,9 @@ async fn answer(app: &App, peer: &Peer, parts: &Parts, body: RequestBody) -> Res
         .sign(&claims, Timestamp::now())
         .map_err(|error| ApiError::BadTokenRequest(error.to_string()))?;
     app.metrics.token_issued("bearer");
-    let refresh_token = match (&ask.grant, ask.offline && !identity.is_anonymous()) {
+    // Who comes with a token that ends in minutes is not given a secret that lasts for months.
+    let lasting = !identity.is_anonymous() && identity.credential != Credential::IdentityToken;
+    let refresh_token = match (&ask.grant, ask.offline && lasting) {
         (_, false) => None,
         (Grant::Refresh(token), true) => Some(token.clone()),
         (_, true) => {
