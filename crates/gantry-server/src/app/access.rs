@@ -59,7 +59,7 @@ impl Access {
     ) -> Result<Self, AppError> {
         let settings = &config.settings.auth;
         let foreign = Foreign::open(&settings.issuer, &settings.oidc).map_err(AuthOpenError::from)?;
-        let issuer = config.settings.server.public_url.clone().unwrap_or_else(|| "gantry".to_owned());
+        let issuer = config.token_issuer();
         let bearer = Bearer::new(issuer, settings.token_lifetime.0, Keys::default());
         let auth = Auth::open(AuthParts {
             meta: Arc::clone(&meta),

@@ -430,7 +430,7 @@ impl Auth {
             let stored = self.stored_token(token.as_bytes()).await?.ok_or(AuthError::NoToken)?;
             return self.of_token(&stored).await;
         }
-        if self.foreign.concerns(token) && !self.bearer.concerns(token) {
+        if !self.foreign.is_empty() && !self.bearer.concerns(token) && self.foreign.concerns(token) {
             return self.foreign(token).await;
         }
         let verified =

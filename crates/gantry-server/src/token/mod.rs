@@ -53,6 +53,7 @@ pub(crate) async fn handle(
     let headers = response.headers_mut();
     met.stamp(headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
 
@@ -105,7 +106,9 @@ async fn answer(
         .sign(&claims, Timestamp::now())
         .map_err(|error| ApiError::BadTokenRequest(error.to_string()))?;
     app.metrics.token_issued("bearer");
-    let refresh_token = match (&ask.grant, ask.offline && !identity.is_anonymous()) {
+    // Who comes with a token that ends in minutes is not given a secret that lasts for months.
+    let lasting = !identity.is_anonymous() && identity.credential != Credential::IdentityToken;
+    let refresh_token = match (&ask.grant, ask.offline && lasting) {
         (_, false) => None,
         (Grant::Refresh(token), true) => Some(token.clone()),
         (_, true) => {
@@ -180,6 +183,5 @@ fn keys(app: &App) -> Response {
     let document = app.access.auth.bearer().jwks(Timestamp::now()).to_string();
     let mut response = json(StatusCode::OK, "application/jwk-set+json", document.into_bytes());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
-    response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
