@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Answer;
-use super::tls::Authority;
+use super::tls::{Authority, ClientCertificate};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -62,7 +62,8 @@ impl Sender {
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
+    /// A client of this address, which is a server's or that of a proxy before it.
+    pub(crate) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
         let tls = tls.map(|authority| authority.connector(&["http/1.1"]));
         Self { address, tls, http2: false, headers: HeaderMap::new(), registry: true, idle: Arc::default() }
     }
@@ -76,6 +77,13 @@ impl Client {
     pub(crate) fn http2(&self, authority: Option<&Authority>) -> Self {
         let tls = authority.map(|authority| authority.connector(&["h2"]));
         Self { tls, http2: true, idle: Arc::default(), ..self.clone() }
+    }
+
+    /// The same with a certificate, over connections of its own.
+    pub(crate) fn showing(&self, server: &Authority, certificate: &ClientCertificate) -> Self {
+        let alpn = if self.http2 { "h2" } else { "http/1.1" };
+        let tls = Some(server.connector_as(&[alpn], Some(certificate)));
+        Self { tls, idle: Arc::default(), ..self.clone() }
     }
 
     /// The same with this header on every request.

@@ -3,17 +3,23 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gantry_storage::meta::access::AuditEntry;
 use gantry_storage::{Damaged, MetaStats, OpenError, Space, Storage, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::auth::{Auth, HtpasswdError};
-use crate::config::Config;
+use crate::auth::AuthOpenError;
+use crate::config::{Config, ConfigError};
 use crate::jobs::{JobError, JobReport, Jobs};
 use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
-use crate::policy::Rules;
 use crate::registry::verify::VerifyReadings;
-use crate::registry::{Limits, Prefixes, Registry, Schedule, SweepItem, SweepReport};
+use crate::registry::{Limits, Registry, Schedule, SweepItem, SweepReport};
+
+mod access;
+mod placing;
+
+pub(crate) use access::Access;
+use placing::Placing;
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +27,15 @@ pub enum AppError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The accounts do not open.
+    /// A source of identity does not open.
     #[error(transparent)]
-    Accounts(#[from] HtpasswdError),
+    Accounts(#[from] AuthOpenError),
+    /// What access goes by cannot be read or set up.
+    #[error("{0}")]
+    Access(String),
+    /// Nobody asked for an open door to the network.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Opens the store and the registry on it, without a server around them.
@@ -31,6 +43,10 @@ pub enum AppError {
 /// # Errors
 /// The store does not open: the message says what to do about it.
 pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenError> {
+    open_with(config, Arc::default()).await
+}
+
+async fn open_with(config: &Config, placing: Arc<Placing>) -> Result<(Store, Registry), OpenError> {
     let settings = &config.settings;
     let limits = Limits {
         manifest: settings.limits.manifest.0,
@@ -56,9 +72,7 @@ pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenErr
         cache_bytes: settings.limits.cache.0,
     })
     .await?;
-    let namespaces = settings.namespace.iter().map(|entry| (entry.prefix.as_str(), entry.storage.as_str()));
-    let placement = Prefixes::new(&store.storages, namespaces);
-    let registry = Registry::new(&store, limits, Arc::new(placement));
+    let registry = Registry::new(&store, limits, placing);
     Ok((store, registry))
 }
 
@@ -67,8 +81,7 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
     pub(crate) jobs: Arc<Jobs>,
-    pub(crate) auth: Auth,
-    pub(crate) rules: Rules,
+    pub(crate) access: Access,
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
@@ -82,22 +95,21 @@ impl App {
     /// # Errors
     /// The first part that does not open, with what to do about it.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        let auth = Auth::open(config.settings.auth.htpasswd.file.clone())?;
-        let (store, registry) = open_registry(&config).await?;
+        // Nothing is made for a server that is not allowed to serve.
+        if !config.database().exists() {
+            access::closed_door(&config, false)?;
+        }
+        let placing = Arc::new(Placing::default());
+        let (store, registry) = open_with(&config, Arc::clone(&placing)).await?;
         let registry = Arc::new(registry);
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
-        let rules = Rules {
-            anonymous: config.anonymous,
-            accounts: auth.has_accounts(),
-            delete: config.settings.registry.delete.clone(),
-        };
+        let access = Access::open(&config, &store, placing).await?;
         Ok(Self {
             jobs: Arc::new(Jobs::new(Arc::clone(&registry))),
             registry,
-            auth,
-            rules,
+            access,
             metrics,
             draining: AtomicBool::new(false),
             request_ids: RequestIds::new(),
@@ -113,6 +125,8 @@ impl App {
     /// # Errors
     /// What cannot be done, and a store that failed.
     pub async fn start_move(&self, prefix: &str, to: &str) -> Result<u64, JobError> {
+        // Where the namespace is by now.
+        self.access.rules().await?;
         self.jobs.start_move(prefix, to).await
     }
 
@@ -122,6 +136,13 @@ impl App {
     /// The store failed.
     pub async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<JobReport>, JobError> {
         self.jobs.list(before, limit).await
+    }
+
+    /// Keeps an entry of the audit log.
+    pub(crate) fn audit(&self, entry: AuditEntry) {
+        if !self.registry.meta().audit_soon(entry) {
+            tracing::debug!("an entry of the audit log was dropped: too many wait");
+        }
     }
 
     /// A new request id.

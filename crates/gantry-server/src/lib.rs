@@ -3,7 +3,7 @@
 //! Modules lie in layers, and a lower one never names a higher one:
 //!
 //! ```text
-//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2  <  serve
+//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2, token  <  serve
 //! ```
 //!
 //! A request is parsed into one value ([`gantry_oci::Request`]), its caller found out ([`auth`]), the two decided upon
@@ -20,6 +20,7 @@ pub mod observe;
 pub mod policy;
 pub mod registry;
 pub mod serve;
+mod token;
 mod v2;
 
 /// The failpoints of this program, one a line; `None`: it was built without.

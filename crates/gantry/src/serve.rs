@@ -9,7 +9,8 @@ pub(crate) fn run(mut args: ServeArgs) -> anyhow::Result<()> {
         // Last, so that it wins over everything else.
         args.settings.set.push(format!("server.listen={listen}"));
     }
-    let config = args.settings.load()?;
+    let mut config = args.settings.load()?;
+    config.admin_password_file = gantry_server::config::admin_password_file();
     gantry_server::config::arm_failpoints()?;
     gantry_server::observe::start_log(&config.settings);
     keep_freed_memory();

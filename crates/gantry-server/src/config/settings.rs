@@ -9,8 +9,11 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap, MethodRole};
+use super::tokens::{Issuer, Oidc};
 use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span, StorageName};
 
+/// A table of the file: its keys with their defaults, and nothing else.
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* $(,)? }) => {
         $(#[$doc])*
@@ -25,13 +28,14 @@ macro_rules! table {
         }
 
         #[cfg(test)]
-        impl super::tests::Keys for $name {
+        impl $crate::config::tests::Keys for $name {
             fn keys(path: &str, found: &mut Vec<String>) {
-                $(<$type as super::tests::Keys>::keys(&format!("{path}.{}", stringify!($field)), found);)*
+                $(<$type as $crate::config::tests::Keys>::keys(&format!("{path}.{}", stringify!($field)), found);)*
             }
         }
     };
 }
+pub(super) use table;
 
 table! {
     /// The whole file.
@@ -90,6 +94,10 @@ table! {
         minimum_version: TlsVersion = TlsVersion::Tls12,
         /// The protocols that are offered, most wanted first.
         alpn: Vec<Alpn> = vec![Alpn::H2, Alpn::Http11],
+        /// The authorities whose certificates clients may show, PEM.
+        client_ca: Option<PathBuf> = None,
+        /// Whether clients show certificates.
+        client_certificates: ClientCertificates = ClientCertificates::Off,
     }
 }
 
@@ -233,8 +241,24 @@ table! {
     Auth {
         /// What callers without credentials may do. Unset: nothing when accounts exist, everything on a loopback address without.
         anonymous: Option<Anonymous> = None,
+        /// How long the bearer tokens of this server count.
+        token_lifetime: Span = Span(std::time::Duration::from_secs(300)),
+        /// How long its refresh tokens count.
+        refresh_lifetime: Span = Span(std::time::Duration::from_secs(90 * 24 * 3600)),
+        /// Where clients get bearer tokens, when it is not `/v2/token` of this server.
+        realm: Option<String> = None,
         /// `[auth.htpasswd]`
         htpasswd: Htpasswd = Htpasswd::default(),
+        /// `[auth.ldap]`
+        ldap: Ldap = Ldap::default(),
+        /// `[auth.client_certificates]`
+        client_certificates: CertificateAccounts = CertificateAccounts::default(),
+        /// `[auth.addresses]`
+        addresses: AddressRules = AddressRules::default(),
+        /// `[[auth.issuer]]`
+        issuer: Vec<Issuer> = Vec::new(),
+        /// `[[auth.oidc]]`
+        oidc: Vec<Oidc> = Vec::new(),
     }
 }
 
@@ -255,6 +279,8 @@ table! {
     Htpasswd {
         /// The file.
         file: Option<PathBuf> = None,
+        /// The role that these accounts have everywhere.
+        role: MethodRole = MethodRole::Delete,
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) async fn reload(app: &Arc<App>, tls: Option<&Tls>) {
     }
     let app = Arc::clone(app);
     // Reading and parsing files is nothing for a thread that serves requests.
-    if let Err(error) = tokio::task::spawn_blocking(move || app.auth.reload()).await {
+    if let Err(error) = tokio::task::spawn_blocking(move || app.access.auth.reload()).await {
         tracing::error!(%error, "reading the accounts again failed");
     }
 }

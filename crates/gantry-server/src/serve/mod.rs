@@ -64,16 +64,19 @@ pub enum ServeError {
 pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), ServeError> {
     let tls =
         config.tls.as_ref().map(|files| tls::Tls::open(files, &config.settings.server.tls)).transpose()?;
-    let registry = bind(config.listen(), "server.listen")?;
-    let operator = match config.settings.operator.listen.0 {
+    // Before an address is taken: whether it may be, the accounts say.
+    let app = Arc::new(App::open(config).await?);
+    let registry = bind(app.config.listen(), "server.listen")?;
+    let operator = match app.config.settings.operator.listen.0 {
         Some(address) => Some(bind(address, "operator.listen")?),
         None => None,
     };
     let mut signals = Signals::new()?;
-    let app = Arc::new(App::open(config).await?);
     let (stop, stopping) = watch::channel(false);
 
-    let greeting = Greeting::new(&app.config, local(&registry)?, operator.as_ref().map(local).transpose()?);
+    let rules = app.access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
+    let greeting =
+        Greeting::new(&app.config, &rules, local(&registry)?, operator.as_ref().map(local).transpose()?);
     let tls = tls.map(Arc::new);
     let mut tasks = background::spawn(&app, tls.clone());
     if let Some(operator) = operator {

@@ -1,0 +1,245 @@
+//! Who may do what, kept up to date: the chain of identity, and the rules that are compiled from the file and from rows.
+//!
+//! Changes of rows act on the next request: the store counts them, and whoever asks for the rules gets those of the count.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use gantry_oci::access::Role;
+use gantry_storage::meta::access::{AuditEntry, Changed, NewAccount, SigningKey};
+use gantry_storage::{MetaStore, Storages, Store, Timestamp};
+use tokio::sync::Mutex;
+
+use super::{AppError, Placing};
+use crate::auth::bearer::{Bearer, KeyAlgorithm, Keys, SigningKeyRow, generate};
+use crate::auth::foreign::Foreign;
+use crate::auth::{Addresses, Auth, AuthOpenError, AuthParts, Ldap, Source, password};
+use crate::config::{Config, ConfigError};
+use crate::policy::{GrantRule, Namespace, Origin, Parts, Rules};
+use crate::registry::Prefixes;
+
+/// The name of the account that `GANTRY_ADMIN_PASSWORD_FILE` makes.
+const FIRST_ADMIN: &str = "admin";
+
+/// Who is calling, and what they may do.
+pub(crate) struct Access {
+    /// Who is calling.
+    pub(crate) auth: Auth,
+    meta: Arc<dyn MetaStore>,
+    /// Namespaces of the file, as prefix and storage, and who is told of these and of the rows'.
+    placed: Vec<(String, String)>,
+    storages: Storages,
+    placing: Arc<Placing>,
+    /// What does not change while the server runs.
+    written: Parts,
+    rules: ArcSwap<Rules>,
+    /// The count of changes that `rules` is made from.
+    generation: AtomicU64,
+    compiling: Mutex<()>,
+}
+
+impl Access {
+    /// Opens the sources of identity and compiles the rules; on the first start makes a signing key and, if asked to, an admin.
+    ///
+    /// # Errors
+    /// A source does not open, or the server would stand open to the network although nobody said so.
+    pub(super) async fn open(
+        config: &Config,
+        store: &Store,
+        placing: Arc<Placing>,
+    ) -> Result<Self, AppError> {
+        let meta = Arc::clone(&store.meta);
+        let settings = &config.settings.auth;
+        let foreign = Foreign::open(&settings.issuer, &settings.oidc).map_err(AuthOpenError::from)?;
+        let issuer = config.settings.server.public_url.clone().unwrap_or_else(|| "gantry".to_owned());
+        let bearer = Bearer::new(issuer, settings.token_lifetime.0, Keys::default());
+        let auth = Auth::open(AuthParts {
+            meta: Arc::clone(&meta),
+            htpasswd: settings.htpasswd.file.clone(),
+            foreign,
+            bearer,
+            ldap: config.ldap.as_ref().map(Ldap::open).transpose().map_err(AuthOpenError::from)?,
+            certificates: settings.client_certificates.user.is_some(),
+            addresses: Addresses::new(&settings.addresses),
+        })?;
+        if let Some(file) = &config.admin_password_file {
+            first_admin(&*meta, file).await?;
+        }
+        let written = Parts {
+            anonymous: settings.anonymous,
+            accounts: false,
+            delete: config.settings.registry.delete.clone(),
+            namespaces: Vec::new(),
+            grants: Vec::new(),
+            source_roles: source_roles(settings),
+        };
+        let placed = config.settings.namespace.iter();
+        let placed = placed.map(|entry| (entry.prefix.clone(), entry.storage.to_string())).collect();
+        let access = Self {
+            auth,
+            meta,
+            placed,
+            storages: store.storages.clone(),
+            placing,
+            rules: ArcSwap::from_pointee(Rules::new(written.clone())),
+            written,
+            generation: AtomicU64::new(u64::MAX),
+            compiling: Mutex::default(),
+        };
+        access.signing_key().await?;
+        let rules = access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
+        closed_door(config, rules.has_accounts())?;
+        Ok(access)
+    }
+
+    /// The rules as of now.
+    ///
+    /// # Errors
+    /// They have changed, and the database does not say how.
+    pub(crate) async fn rules(&self) -> gantry_storage::Result<Arc<Rules>> {
+        if self.generation.load(Ordering::Acquire) == self.meta.access_generation() {
+            return Ok(self.rules.load_full());
+        }
+        let _one = self.compiling.lock().await;
+        // Before the rows are read: what changes meanwhile makes another count.
+        let generation = self.meta.access_generation();
+        if self.generation.load(Ordering::Acquire) != generation {
+            self.compile().await?;
+            self.generation.store(generation, Ordering::Release);
+        }
+        Ok(self.rules.load_full())
+    }
+
+    async fn compile(&self) -> gantry_storage::Result<()> {
+        self.auth.set_rows(self.meta.has_accounts().await?);
+        let keys = self.meta.signing_keys().await?;
+        let keys: Vec<SigningKeyRow> = keys.into_iter().filter_map(key_of_row).collect();
+        match Keys::from_rows(&keys) {
+            Ok(keys) => self.auth.bearer().replace(keys),
+            Err(error) => {
+                tracing::error!(%error, "a signing key cannot be used; those read before stay in force")
+            }
+        }
+        let mut parts = self.written.clone();
+        parts.accounts = self.auth.has_accounts();
+        parts.namespaces.extend(self.meta.namespaces().await?.into_iter().map(|row| Namespace {
+            prefix: row.prefix,
+            storage: row.storage,
+            visibility: row.visibility,
+            immutable: row.immutable,
+            protected: row.protected,
+            description: row.description,
+            origin: Origin::Row,
+        }));
+        let of_file = self.placed.iter().map(|(prefix, storage)| (prefix.as_str(), storage.as_str()));
+        let of_rows = parts.namespaces.iter().map(|row| (row.prefix.as_str(), row.storage.as_str()));
+        self.placing.store(Prefixes::new(&self.storages, of_file.chain(of_rows)));
+        parts.grants.extend(self.meta.grants().await?.into_iter().map(|row| GrantRule {
+            subject: row.subject,
+            role: row.role,
+            pattern: row.pattern,
+            origin: Origin::Row,
+        }));
+        self.rules.store(Arc::new(Rules::new(parts)));
+        Ok(())
+    }
+
+    /// Makes the first signing key.
+    async fn signing_key(&self) -> Result<(), AppError> {
+        let failed = |error: &dyn std::fmt::Display| AppError::Access(format!("the signing keys: {error}"));
+        let keys = self.meta.signing_keys().await.map_err(|error| failed(&error))?;
+        if keys.iter().any(|key| key.retired.is_none()) {
+            return Ok(());
+        }
+        let entry = AuditEntry { action: "key.create".to_owned(), ..by_the_system() };
+        self.rotate(entry).await.map_err(|error| failed(&error))
+    }
+
+    /// Signs with a new key from now on; the old ones are published until their last token has ended (N-12).
+    ///
+    /// # Errors
+    /// There is no randomness, or the database failed.
+    pub(crate) async fn rotate(&self, audit: AuditEntry) -> Result<(), AppError> {
+        let failed = |error: &dyn std::fmt::Display| AppError::Access(format!("a signing key: {error}"));
+        let key = generate(KeyAlgorithm::Es256, Timestamp::now()).map_err(|error| failed(&error))?;
+        let row = SigningKey {
+            kid: key.kid,
+            algorithm: key.algorithm.to_string(),
+            private: key.private,
+            created: key.created,
+            retired: None,
+        };
+        let audit = AuditEntry { object: row.kid.clone(), ..audit };
+        self.meta.rotate_signing_key(row, audit).await.map_err(|error| failed(&error))
+    }
+}
+
+/// The roles that methods give.
+fn source_roles(auth: &crate::config::AuthSettings) -> Vec<(Source, Role, &'static str)> {
+    let given = [
+        (Source::Htpasswd, auth.htpasswd.role.role(), "auth.htpasswd.role"),
+        (Source::Ldap, auth.ldap.role.role(), "auth.ldap.role"),
+        (Source::Certificate, auth.client_certificates.role.role(), "auth.client_certificates.role"),
+    ];
+    given.into_iter().filter_map(|(source, role, key)| Some((source, role?, key))).collect()
+}
+
+fn key_of_row(row: SigningKey) -> Option<SigningKeyRow> {
+    let algorithm = match row.algorithm.parse() {
+        Ok(algorithm) => algorithm,
+        Err(error) => {
+            tracing::error!(kid = row.kid, %error, "a signing key is left out");
+            return None;
+        }
+    };
+    Some(SigningKeyRow {
+        kid: row.kid,
+        algorithm,
+        private: row.private,
+        created: row.created,
+        retired: row.retired,
+    })
+}
+
+fn by_the_system() -> AuditEntry {
+    AuditEntry { at: Timestamp::now(), subject: "system".to_owned(), allowed: true, ..AuditEntry::default() }
+}
+
+/// Refuses to stand open to the network when nobody said so. `accounts`: whether rows have any.
+pub(super) fn closed_door(config: &Config, accounts: bool) -> Result<(), ConfigError> {
+    let somebody = accounts || config.has_methods() || config.admin_password_file.is_some();
+    match somebody || config.settings.auth.anonymous.is_some() || config.listen().ip().is_loopback() {
+        true => Ok(()),
+        false => Err(ConfigError::OpenDoor(config.listen())),
+    }
+}
+
+/// N-1: an admin for a server that has nobody yet.
+async fn first_admin(meta: &dyn MetaStore, file: &Path) -> Result<(), AppError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        AppError::Access(format!("GANTRY_ADMIN_PASSWORD_FILE ({}): {error}", file.display()))
+    };
+    if meta.account(FIRST_ADMIN).await.map_err(|error| failed(&error))?.is_some() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+    let password =
+        text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    let account = NewAccount {
+        name: FIRST_ADMIN.to_owned(),
+        email: None,
+        password: Some(password::hash_password(password).map_err(|error| failed(&error))?),
+        admin: true,
+        groups: Vec::new(),
+        created: Timestamp::now(),
+    };
+    let entry =
+        AuditEntry { action: "user.create".to_owned(), object: FIRST_ADMIN.to_owned(), ..by_the_system() };
+    match meta.create_account(account, entry).await.map_err(|error| failed(&error))? {
+        Changed::Done => tracing::info!("made the account `{FIRST_ADMIN}`, a server admin"),
+        outcome => tracing::warn!(?outcome, "the account `{FIRST_ADMIN}` was not made"),
+    }
+    Ok(())
+}
