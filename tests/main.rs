@@ -17,6 +17,7 @@
 mod harness;
 
 mod access;
+mod admin;
 mod concurrency;
 mod docs;
 mod hostile;
