@@ -186,19 +186,3 @@ async fn wrong_passwords_without_end_are_told_to_wait() {
     assert!(told_to_wait > 0, "eighty at once are more than an address has places for");
     good.get("/v2/").await.status(200);
 }
-
-/// Listening beyond loopback with nobody at the door is refused, and the message shows the ways out.
-#[tokio::test]
-async fn an_open_door_to_the_network_is_refused() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let data = dir.path().join("data");
-    for listen in ["0.0.0.0:0", "192.0.2.1:5000", "[::]:0"] {
-        let listen = format!("server.listen={listen}");
-        let arguments = ["serve", "--set", &listen, "--data", data.to_str().expect("a path")];
-        let (status, _, err) = crate::harness::server::run(&arguments).await;
-        assert_eq!(status.code(), Some(1));
-        for way in ["gantry user add", "GANTRY_ADMIN_PASSWORD_FILE", "htpasswd", "anonymous = \"write\""] {
-            assert!(err.contains(way), "{way} in\n{err}");
-        }
-    }
-}

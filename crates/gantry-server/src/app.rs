@@ -86,6 +86,10 @@ impl App {
     /// # Errors
     /// The first part that does not open, with what to do about it.
     pub async fn open(config: Config) -> Result<Self, AppError> {
+        // Nothing is made for a server that is not allowed to serve.
+        if !config.database().exists() {
+            access::closed_door(&config, false)?;
+        }
         let (store, registry) = open_registry(&config).await?;
         let registry = Arc::new(registry);
         let space = Arc::new(SpaceReading::default());

@@ -24,12 +24,12 @@ use uuid::Uuid;
 
 use self::scratch::{Scratch, open};
 
-fn entry(action: &str, object: impl ToString) -> AuditEntry {
+fn entry(action: &str, object: impl std::fmt::Display) -> AuditEntry {
     AuditEntry {
         at: Timestamp(1_000),
         subject: String::from("ada"),
         action: action.to_owned(),
-        object: object.to_string(),
+        object: format!("{object}"),
         allowed: true,
         ..AuditEntry::default()
     }

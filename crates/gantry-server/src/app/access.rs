@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::AppError;
 use crate::auth::bearer::{Bearer, KeyAlgorithm, Keys, SigningKeyRow, generate};
 use crate::auth::foreign::Foreign;
-use crate::auth::{Auth, AuthOpenError, AuthParts, Source, password};
+use crate::auth::{Addresses, Auth, AuthOpenError, AuthParts, Ldap, Source, password};
 use crate::config::{Config, ConfigError};
 use crate::policy::{GrantRule, Namespace, Origin, Parts, Rules};
 
@@ -50,7 +50,9 @@ impl Access {
             htpasswd: settings.htpasswd.file.clone(),
             foreign,
             bearer,
-            others: config.ldap.is_some() || settings.client_certificates.user.is_some(),
+            ldap: config.ldap.as_ref().map(Ldap::open).transpose().map_err(AuthOpenError::from)?,
+            certificates: settings.client_certificates.user.is_some(),
+            addresses: Addresses::new(&settings.addresses),
         })?;
         if let Some(file) = &config.admin_password_file {
             first_admin(&*meta, file).await?;
@@ -73,9 +75,7 @@ impl Access {
         };
         access.signing_key().await?;
         let rules = access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
-        if !rules.has_accounts() && settings.anonymous.is_none() && !config.listen().ip().is_loopback() {
-            return Err(ConfigError::OpenDoor(config.listen()).into());
-        }
+        closed_door(config, rules.has_accounts())?;
         Ok(access)
     }
 
@@ -161,7 +161,7 @@ impl Access {
 /// The roles that methods give.
 fn source_roles(auth: &crate::config::AuthSettings) -> Vec<(Source, Role, &'static str)> {
     let given = [
-        (Source::Htpasswd, Some(Role::Delete), "auth.htpasswd.role"),
+        (Source::Htpasswd, auth.htpasswd.role.role(), "auth.htpasswd.role"),
         (Source::Ldap, auth.ldap.role.role(), "auth.ldap.role"),
         (Source::Certificate, auth.client_certificates.role.role(), "auth.client_certificates.role"),
     ];
@@ -187,6 +187,15 @@ fn key_of_row(row: SigningKey) -> Option<SigningKeyRow> {
 
 fn by_the_system() -> AuditEntry {
     AuditEntry { at: Timestamp::now(), subject: "system".to_owned(), allowed: true, ..AuditEntry::default() }
+}
+
+/// Refuses to stand open to the network when nobody said so. `accounts`: whether rows have any.
+pub(super) fn closed_door(config: &Config, accounts: bool) -> Result<(), ConfigError> {
+    let somebody = accounts || config.has_methods() || config.admin_password_file.is_some();
+    match somebody || config.settings.auth.anonymous.is_some() || config.listen().ip().is_loopback() {
+        true => Ok(()),
+        false => Err(ConfigError::OpenDoor(config.listen())),
+    }
 }
 
 /// N-1: an admin for a server that has nobody yet.

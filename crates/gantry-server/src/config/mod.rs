@@ -144,7 +144,7 @@ impl Config {
             }
         }
         check_sweep(&settings.sweep)?;
-        tokens::check(&settings.auth)?;
+        tokens::check(&settings.auth, token_issuer(&settings))?;
         if settings.verify.interval.0.is_some_and(|interval| interval < Duration::from_millis(100)) {
             return Err(wrong("verify.interval", "is too short: expected at least 100ms, or \"off\""));
         }
@@ -157,15 +157,41 @@ impl Config {
         Ok(Self { settings, data_dir, admin_password_file: None, tls, ldap, base_path })
     }
 
+    /// Whether a method is configured by which callers can be somebody, beside accounts in the database.
+    pub fn has_methods(&self) -> bool {
+        let auth = &self.settings.auth;
+        auth.htpasswd.file.is_some()
+            || self.ldap.is_some()
+            || auth.client_certificates.user.is_some()
+            || !auth.issuer.is_empty()
+            || !auth.oidc.is_empty()
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        let written = self.settings.metadata.sqlite.path.clone();
+        written.unwrap_or_else(|| self.data_dir.join("gantry.db"))
+    }
+
     /// Where the registry listens.
     pub fn listen(&self) -> SocketAddr {
         self.settings.server.listen.0
+    }
+
+    /// What stands in `iss` of our own tokens.
+    pub fn token_issuer(&self) -> &str {
+        token_issuer(&self.settings)
     }
 
     /// Addresses whose forwarding headers are believed.
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.settings.server.trusted_proxies
     }
+}
+
+/// What stands in `iss` of our own tokens.
+fn token_issuer(settings: &Settings) -> &str {
+    settings.server.public_url.as_deref().unwrap_or("gantry")
 }
 
 /// A promise must outlive what relies on it.

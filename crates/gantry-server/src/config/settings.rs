@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap};
+use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap, MethodRole};
 use super::tokens::{Issuer, Oidc};
 use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
 
@@ -249,6 +249,8 @@ table! {
     Htpasswd {
         /// The file.
         file: Option<PathBuf> = None,
+        /// The role that these accounts have everywhere.
+        role: MethodRole = MethodRole::Delete,
     }
 }
 

@@ -63,7 +63,7 @@ const TEXT_MAX: usize = 512;
 const LIFETIMES: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(300);
 
 /// Refuses what cannot work, or would let in more than was meant.
-pub(super) fn check(auth: &Auth) -> Result<(), ConfigError> {
+pub(super) fn check(auth: &Auth, own: &str) -> Result<(), ConfigError> {
     if !LIFETIMES.contains(&auth.token_lifetime.0) {
         return Err(wrong("auth.token_lifetime", "is out of range: expected 60s to 300s"));
     }
@@ -82,7 +82,7 @@ pub(super) fn check(auth: &Auth) -> Result<(), ConfigError> {
     }
     auth.issuer.iter().try_for_each(check_issuer)?;
     auth.oidc.iter().try_for_each(check_oidc)?;
-    check_names(auth)
+    check_names(auth, own)
 }
 
 fn check_issuer(issuer: &Issuer) -> Result<(), ConfigError> {
@@ -161,7 +161,7 @@ fn check_place(key: &'static str, place: Option<&str>) -> Result<(), ConfigError
 
 /// Each issuer once, and none whose subjects could be written like those of another: `https://a` with the subject `8443:x` and
 /// `https://a:8443` with `x` are the same text.
-fn check_names(auth: &Auth) -> Result<(), ConfigError> {
+fn check_names(auth: &Auth, own: &str) -> Result<(), ConfigError> {
     let all: Vec<&str> = auth
         .issuer
         .iter()
@@ -169,6 +169,9 @@ fn check_names(auth: &Auth) -> Result<(), ConfigError> {
         .chain(auth.oidc.iter().map(|one| one.issuer.as_str()))
         .collect();
     for (place, one) in all.iter().enumerate() {
+        if *one == own {
+            return Err(wrong("auth.issuer", &format!("`{one}` is the name of this server's own tokens")));
+        }
         for other in &all[place + 1..] {
             if one == other {
                 let what = format!("`{one}` stands there twice: a token could be taken for one or the other");
@@ -205,5 +208,75 @@ pub(crate) fn web_address(text: &str) -> Result<Url, &'static str> {
         "http" if here => Ok(url),
         "http" => Err("expected https: without it anybody on the way can make tokens"),
         _ => Err("expected an URL such as \"https://auth.example.com\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let auth: Auth = toml::from_str(text).unwrap();
+        check(&auth, "https://registry.example.com").err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    const ISSUER: &str = "[[issuer]]\nissuer = 'a'\naudience = 'r'\njwks = 'a.json'\n";
+    const OIDC: &str = "[[oidc]]\nissuer = 'https://ci.example'\naudience = ['r', 's']\n";
+
+    #[test]
+    fn issuers_that_cannot_work_or_let_in_too_many_are_refused() {
+        assert_eq!(told(&format!("{ISSUER}{OIDC}")), "");
+        for (text, key) in [
+            ("token_lifetime = '59s'", "auth.token_lifetime"),
+            ("token_lifetime = '301s'", "auth.token_lifetime"),
+            ("refresh_lifetime = '1m'", "auth.refresh_lifetime"),
+            ("realm = 'registry.example.com'", "auth.realm"),
+            ("realm = 'https://x/\"'", "auth.realm"),
+            ("realm = 'ftp://x/'", "auth.realm"),
+            ("[[issuer]]\naudience = 'r'\njwks = 'a.json'", "auth.issuer.issuer"),
+            ("[[issuer]]\nissuer = 'a'\njwks = 'a.json'", "auth.issuer.audience"),
+            ("[[issuer]]\nissuer = 'a'\naudience = []\njwks = 'a.json'", "auth.issuer.audience"),
+            ("[[issuer]]\nissuer = 'a'\naudience = ['']\njwks = 'a.json'", "auth.issuer.audience"),
+            ("[[issuer]]\nissuer = 'a'\naudience = 'r'", "auth.issuer.jwks"),
+            ("[[issuer]]\nissuer = 'a'\naudience = 'r'\njwks = ''", "auth.issuer.jwks"),
+            ("[[issuer]]\nissuer = 'a'\naudience = 'r'\njwks = 'http://keys.example/'", "auth.issuer.jwks"),
+            ("[[issuer]]\nissuer = 'a'\naudience = 'r'\njwks = 'https://'", "auth.issuer.jwks"),
+            (
+                "[[issuer]]\nissuer = 'a'\naudience = 'r'\njwks = 'https://u:p@keys.example/'",
+                "auth.issuer.jwks",
+            ),
+            ("[[oidc]]\nissuer = 'http://ci.example'\naudience = 'r'", "auth.oidc.issuer"),
+            ("[[oidc]]\nissuer = 'http://ci.example'\naudience = 'r'\njwks = 'a.json'", "auth.oidc.issuer"),
+            ("[[oidc]]\nissuer = 'http://127.0.0.1.example'\naudience = 'r'", "auth.oidc.issuer"),
+            ("[[oidc]]\nissuer = 'http://localhost.example'\naudience = 'r'", "auth.oidc.issuer"),
+            ("[[oidc]]\nissuer = 'ci.example'\naudience = 'r'", "auth.oidc.issuer"),
+            ("[[oidc]]\nissuer = 'https://ci.example'", "auth.oidc.audience"),
+            (&format!("{OIDC}subject_claim = ''"), "auth.oidc.subject_claim"),
+            (&format!("{OIDC}rules = [{{ claims = {{}}, groups = ['g'] }}]"), "auth.oidc.rules"),
+            (&format!("{OIDC}rules = [{{ claims = {{ a = 'b' }}, groups = [] }}]"), "auth.oidc.rules"),
+            (&format!("{OIDC}rules = [{{ claims = {{ a = [] }}, groups = ['g'] }}]"), "auth.oidc.rules"),
+            (&format!("{OIDC}rules = [{{ claims = {{ a = '' }}, groups = ['g'] }}]"), "auth.oidc.rules"),
+            (&format!("{ISSUER}{ISSUER}"), "twice"),
+            (&format!("{OIDC}{OIDC}"), "twice"),
+            (&format!("{OIDC}{}", OIDC.replace("ci.example", "ci.example:8443")), "told apart"),
+            (&OIDC.replace("ci.example", "registry.example.com"), "own tokens"),
+        ] {
+            let told = told(text);
+            assert!(told.contains(key), "{text}: {told}");
+        }
+        for here in
+            ["http://127.0.0.1:8080", "http://[::1]:8080/realms/x", "http://localhost", "http://127.9.9.9"]
+        {
+            assert_eq!(told(&format!("[[oidc]]\nissuer = '{here}'\naudience = 'r'")), "", "{here}");
+        }
+    }
+
+    #[test]
+    fn what_was_understood_is_written_as_it_is_read() {
+        let text =
+            format!("{ISSUER}{OIDC}rules = [{{ claims = {{ a = ['b', 'c'], d = 'e' }}, groups = ['g'] }}]");
+        let auth: Auth = toml::from_str(&text).unwrap();
+        assert_eq!(toml::from_str::<Auth>(&toml::to_string(&auth).unwrap()).unwrap(), auth);
+        assert_eq!(auth.oidc[0].rules[0].claims["d"], Texts(vec!["e".to_owned()]));
     }
 }

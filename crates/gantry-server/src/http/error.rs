@@ -306,3 +306,20 @@ fn storage(error: &StorageError) -> Answer {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// N-19, A-4
+    #[test]
+    fn a_held_tag_is_denied_with_its_rule_and_without_a_challenge() {
+        let (tag, pattern) = ("v1.0".parse().unwrap(), "v*".parse().unwrap());
+        let locked = RegistryError::TagLocked(gantry_storage::LockedTag { tag, pattern });
+        let answer = answer(&ApiError::Registry(locked), None, &Door::default());
+        assert_eq!((answer.status, answer.headers.len()), (StatusCode::FORBIDDEN, 0));
+        assert_eq!(answer.errors[0].code, ErrorCode::Denied);
+        let message = &answer.errors[0].message;
+        assert!(message.contains("`v*`") && message.contains("v1.0"), "{message}");
+    }
+}

@@ -88,7 +88,6 @@ pub struct Verified {
     pub issued: i64,
     /// When it ends, in seconds since 1970.
     pub expires: i64,
-    issuer: String,
     kid: String,
 }
 
@@ -191,16 +190,13 @@ impl Bearer {
         let verified = match self.seen.get(&hash).filter(|known| keys.verifies_with(&known.kid, now)) {
             Some(known) => known,
             None => {
-                let fresh = Arc::new(read(token, &keys, now)?);
+                let fresh = Arc::new(read(token, &keys, &self.issuer, now)?);
                 self.seen.insert(hash, &fresh, token.len());
                 fresh
             }
         };
         // What depends on the request is compared every time.
         in_time(Some(verified.issued), verified.expires, now.as_unix_seconds())?;
-        if verified.issuer != self.issuer {
-            return Err(TokenError::Issuer);
-        }
         if verified.claims.audience != audience {
             return Err(TokenError::Audience);
         }
@@ -210,7 +206,8 @@ impl Bearer {
     /// Whether a token says, truly or not, that it is one of ours.
     #[must_use]
     pub fn concerns(&self, token: &str) -> bool {
-        Token::parse(token).is_ok_and(|token| token.unverified_issuer() == Some(self.issuer.as_str()))
+        let named = |token: Token<'_>| token.unverified_issuer() == Some(self.issuer.as_str());
+        self.seen.get(&Seen::hash(token)).is_some() || Token::parse(token).is_ok_and(named)
     }
 
     /// The public keys, for `/.well-known/jwks.json`: those by which a token may be signed that still counts.
@@ -221,7 +218,7 @@ impl Bearer {
 }
 
 /// Takes apart what only we can have signed: so everything must be there as [`Bearer::sign`] writes it.
-fn read(text: &str, keys: &Keys, now: Timestamp) -> Result<Verified, TokenError> {
+fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verified, TokenError> {
     let token = Token::parse(text)?;
     let header = token.header();
     if header.typ.as_deref() != Some("jwt") || header.x5c.is_some() {
@@ -233,6 +230,9 @@ fn read(text: &str, keys: &Keys, now: Timestamp) -> Result<Verified, TokenError>
         return Err(TokenError::Algorithm);
     }
     let mut raw: Raw = token.verify(key.public())?;
+    if raw.text("iss") != Some(issuer) {
+        return Err(TokenError::Issuer);
+    }
     raw.check_times(now.as_unix_seconds())?;
     let time = |name: &str| raw.time(name)?.ok_or(TokenError::Claims);
     let (issued, begins, expires) = (time("iat")?, time("nbf")?, time("exp")?);
@@ -245,7 +245,6 @@ fn read(text: &str, keys: &Keys, now: Timestamp) -> Result<Verified, TokenError>
         access: raw.take::<Option<_>>("access")?.ok_or(TokenError::Claims)?,
         login: raw.take::<Option<_>>(LOGIN)?.ok_or(TokenError::Claims)?,
     };
-    let issuer = raw.take::<Option<_>>("iss")?.ok_or(TokenError::Claims)?;
     let id = raw.take::<Option<_>>("jti")?.ok_or(TokenError::Claims)?;
-    Ok(Verified { claims, id, issued, expires, issuer, kid })
+    Ok(Verified { claims, id, issued, expires, kid })
 }

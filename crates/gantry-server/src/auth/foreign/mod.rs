@@ -168,3 +168,41 @@ fn unavailable(issuer: &Arc<str>) -> impl FnOnce(Unknowable) -> ForeignError {
     let issuer = Arc::clone(issuer);
     |Unknowable| ForeignError::Unavailable { issuer }
 }
+
+#[cfg(feature = "fuzzing")]
+pub(super) use fuzzing::{chain, key_set, look_at};
+
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+mod fuzzing {
+    use super::bundle::Bundle;
+    use super::source::Trusted;
+    use super::*;
+    use crate::config::{OidcRule, Texts};
+
+    /// Everything that is read of a token before and after its signature, whatever that is.
+    pub(in crate::auth) fn look_at(token: Token<'_>) {
+        let settings = OidcSettings {
+            groups_claim: Some("/a/groups".to_owned()),
+            rules: vec![OidcRule {
+                claims: [("sub".to_owned(), Texts(vec!["a*/**b".to_owned()]))].into(),
+                groups: vec!["g".to_owned()],
+            }],
+            ..OidcSettings::default()
+        };
+        let oidc = Oidc::with_source(&settings, Source::new("", Origin::File("/nonexistent".into())));
+        let claims = token.unverified_claims();
+        let _ = claims.check_times(1_800_000_000);
+        let _ = claims.check_audience(["registry.example.com"]);
+        let _ = oidc.read(&claims);
+    }
+
+    pub(in crate::auth) fn key_set(document: &[u8]) -> Vec<(String, String)> {
+        let keys = Trusted::of_key_set(document).map(|trusted| trusted.keys).unwrap_or_default();
+        keys.iter().map(|key| (key.public.thumbprint().to_owned(), key.public.jwk().to_owned())).collect()
+    }
+
+    pub(in crate::auth) fn chain(bundle: &[u8], x5c: &[String], now: Timestamp) -> bool {
+        Bundle::read(bundle).is_ok_and(|bundle| bundle.key_of_chain(x5c, now).is_ok())
+    }
+}

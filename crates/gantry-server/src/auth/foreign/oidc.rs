@@ -72,8 +72,14 @@ impl Oidc {
         claims.check_times(now.as_unix_seconds())?;
         claims.check_audience(self.audience.iter().map(String::as_str))?;
         let expires = claims.time("exp")?.ok_or(TokenError::Claims)?;
-        let subject = Subject::oidc(&self.name, &self.sub(&claims)?).as_str().to_owned();
-        Ok(ForeignIdentity { subject, groups: self.groups(&claims)?, access: None, expires })
+        let (subject, groups) = self.read(&claims)?;
+        Ok(ForeignIdentity { subject, groups, access: None, expires })
+    }
+
+    /// The subject and its groups.
+    pub(super) fn read(&self, claims: &Claims) -> Result<(String, Vec<String>), TokenError> {
+        let subject = Subject::oidc(&self.name, &self.sub(claims)?).as_str().to_owned();
+        Ok((subject, self.groups(claims)?))
     }
 
     fn sub(&self, claims: &Claims) -> Result<String, TokenError> {

@@ -95,6 +95,7 @@ pub(super) struct Key {
 
 #[derive(Default)]
 struct Looking {
+    /// When the last look ended.
     last: Option<Instant>,
     failed: bool,
 }
@@ -191,7 +192,6 @@ impl Source {
 
     async fn look_with(self: Arc<Self>, mut looking: OwnedMutexGuard<Looking>) -> bool {
         let began = Instant::now();
-        looking.last = Some(began);
         let issuer = &self.issuer;
         let read = tokio::time::timeout(LOOK_MAX, self.read()).await;
         match read.unwrap_or_else(|_| Err(FetchError("did not answer in time".to_owned()))) {
@@ -209,6 +209,8 @@ impl Source {
                 tracing::warn!(%issuer, %error, "the keys of {issuer} cannot be read: {error}");
             }
         }
+        // By its end and not its beginning: those who waited for it take its answer, however long it took.
+        looking.last = Some(Instant::now());
         looking.failed
     }
 
@@ -234,10 +236,10 @@ impl Source {
 
     /// `None`: it is not a file.
     fn read_file(&self) -> Option<Result<Trusted, FetchError>> {
-        let (path, parse): (_, fn(&[u8]) -> Result<Trusted, String>) = match &self.origin {
-            Origin::File(path) => (path, Trusted::of_key_set),
-            Origin::Certificates(path) => (path, Trusted::of_certificates),
-            Origin::Url(..) | Origin::Discovery(..) => return None,
+        let (Origin::File(path) | Origin::Certificates(path)) = &self.origin else { return None };
+        let parse = |bytes: &[u8]| match &self.origin {
+            Origin::Certificates(_) => Trusted::of_certificates(bytes),
+            _ => Trusted::of_key_set(bytes),
         };
         let length = std::fs::metadata(path).map(|metadata| metadata.len());
         let read = match length {
@@ -268,7 +270,7 @@ fn discovered(issuer: &str, document: &[u8]) -> Result<String, String> {
 
 impl Trusted {
     /// Reads a JSON Web Key Set. Keys that we cannot use are passed over: sets hold keys for other purposes and other verifiers.
-    fn of_key_set(document: &[u8]) -> Result<Self, String> {
+    pub(super) fn of_key_set(document: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Set {
             keys: Vec<serde_json::Value>,

@@ -24,7 +24,7 @@ pub(in crate::auth) enum Algorithm {
 }
 
 impl Algorithm {
-    pub(super) const ALL: [Algorithm; 10] = [
+    pub(in crate::auth) const ALL: [Algorithm; 10] = [
         Algorithm::Rs256,
         Algorithm::Rs384,
         Algorithm::Rs512,

@@ -19,7 +19,7 @@ pub(in crate::auth) struct KeyError(&'static str);
 
 /// What a key is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::auth) enum Kind {
+pub(super) enum Kind {
     Rsa,
     P256,
     P384,
@@ -180,6 +180,12 @@ impl PublicKey {
     /// Whether it is what a token calls by this name: the thumbprint, or the fingerprint of Docker's libtrust.
     pub(in crate::auth) fn is_called(&self, kid: &str) -> bool {
         kid == self.thumbprint || kid == self.libtrust
+    }
+
+    /// The key's name as libtrust has it.
+    #[cfg(test)]
+    pub(in crate::auth) fn libtrust_id(&self) -> &str {
+        &self.libtrust
     }
 
     /// The key alone as a JSON Web Key, in the form of RFC 7638.

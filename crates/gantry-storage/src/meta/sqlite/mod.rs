@@ -13,6 +13,7 @@ mod cache;
 mod failure;
 mod lazy;
 mod manifests;
+mod operation;
 mod readers;
 mod referrers;
 mod repos;

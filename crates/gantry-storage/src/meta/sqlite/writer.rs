@@ -20,9 +20,11 @@ use gantry_oci::UploadId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::access::{self, Soon, Taken};
-use super::cache::{ExactCache, Key};
+use super::access::{Soon, Taken};
+use super::cache::ExactCache;
 use super::lazy::{LazyUploads, Waiting};
+pub(super) use super::operation::Batch;
+use super::operation::{Operation, Pending, stopped};
 use super::{failure, schema, uploads};
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
@@ -46,78 +48,6 @@ const RESTART_PAGES: i32 = 16 * 1024;
 thread_local! {
     /// Pages in the log after this thread's last commit.
     static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
-}
-
-/// What an operation works with: the connection, inside of the transaction, and notes about what it touches.
-pub(super) struct Batch<'a> {
-    pub(super) connection: &'a Connection,
-    /// The store's time, the same for the whole transaction.
-    pub(super) now: Timestamp,
-    keys: Vec<Key>,
-    uploads_delta: i64,
-    access_changed: bool,
-}
-
-impl Batch<'_> {
-    /// Notes that the answer for this key changes with this transaction.
-    pub(super) fn touch(&mut self, key: Key) {
-        self.keys.push(key);
-    }
-
-    /// Notes a change of who may do what.
-    pub(super) fn access_changed(&mut self) {
-        self.access_changed = true;
-    }
-
-    /// Notes a change in the number of upload sessions.
-    pub(super) fn count_uploads(&mut self, delta: i64) {
-        self.uploads_delta += delta;
-    }
-}
-
-/// An operation that waits for its turn and then for its commit.
-trait Operation: Send {
-    /// The session that this operation ends.
-    fn ends(&self) -> Option<UploadId>;
-    /// Does the work, remembers the outcome.
-    fn run(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()>;
-    /// Answers, after the transaction's end.
-    fn answer(self: Box<Self>, failed: Option<StorageError>);
-}
-
-struct Pending<T, F> {
-    during: &'static str,
-    ends: Option<UploadId>,
-    work: Option<F>,
-    outcome: Option<T>,
-    reply: oneshot::Sender<Result<T>>,
-}
-
-impl<T, F> Operation for Pending<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Batch<'_>) -> rusqlite::Result<T> + Send,
-{
-    fn ends(&self) -> Option<UploadId> {
-        self.ends
-    }
-
-    fn run(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-        if let Some(work) = self.work.take() {
-            self.outcome = Some(work(batch)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, failed: Option<StorageError>) {
-        let answer = match (failed, self.outcome) {
-            (Some(error), _) => Err(error),
-            (None, Some(outcome)) => Ok(outcome),
-            (None, None) => Err(stopped(self.during)),
-        };
-        // The asker may have gone; what was committed stays.
-        let _ = self.reply.send(answer);
-    }
 }
 
 enum Message {
@@ -204,7 +134,7 @@ impl Writer {
             return Err(StorageError::ReadOnly { reason });
         }
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Run(Box::new(Pending { during, ends, work: Some(work), outcome: None, reply })));
+        self.send(Message::Run(Box::new(Pending::new(during, ends, work, reply))));
         answer.await.unwrap_or_else(|_| Err(stopped(during)))
     }
 
@@ -268,10 +198,6 @@ impl Drop for Writer {
             let _ = thread.join();
         }
     }
-}
-
-fn stopped(during: &'static str) -> StorageError {
-    StorageError::Unavailable { during, message: String::from("the store is closed") }
 }
 
 /// A group that gathers.
@@ -396,6 +322,9 @@ impl State {
                 }
             }
             Err(error) => {
+                if operations.is_empty() && !notes.is_empty() {
+                    tracing::warn!(%error, "entries of the audit log could not be written; trying again");
+                }
                 if self.shared.health.read_only().is_some() {
                     self.shared.give_up_notes();
                 } else {
@@ -425,7 +354,7 @@ impl State {
     ) -> Result<()> {
         let connection = &self.connection;
         let now = self.shared.clock.now();
-        let mut batch = Batch { connection, now, keys: Vec::new(), uploads_delta: 0, access_changed: false };
+        let mut batch = Batch::new(connection, now);
         failure::hit(Point::GroupBegin)
             .and_then(|()| execute(connection, "BEGIN IMMEDIATE"))
             .map_err(|error| self.fail("beginning a transaction", &error))?;
@@ -437,7 +366,7 @@ impl State {
         }
         self.write_notes(notes)?;
         for operation in operations {
-            let before = (batch.keys.len(), batch.uploads_delta, batch.access_changed);
+            let before = batch.mark();
             let outcome = execute(connection, "SAVEPOINT operation")
                 .and_then(|()| operation.run(&mut batch))
                 .and_then(|()| execute(connection, "RELEASE operation"))
@@ -446,9 +375,7 @@ impl State {
                 failures.push(None);
                 continue;
             };
-            batch.keys.truncate(before.0);
-            batch.uploads_delta = before.1;
-            batch.access_changed = before.2;
+            batch.back_to(&before);
             // Some errors (a full disk, a failing one) end the whole transaction, neighbours included.
             if connection.is_autocommit() || failure::lost_a_write(&error) {
                 return Err(self.abandon("writing", &error));
@@ -464,12 +391,12 @@ impl State {
             self.clock_saved.set(Some(Instant::now()));
         }
 
-        self.shared.cache.mark(&batch.keys);
+        self.shared.cache.mark(batch.keys());
         let committed = self.commit();
-        self.shared.cache.unmark(&batch.keys);
+        self.shared.cache.unmark(batch.keys());
         committed.map_err(|error| self.abandon("committing", &error))?;
-        self.shared.uploads_open.fetch_add(batch.uploads_delta, Ordering::Relaxed);
-        if batch.access_changed {
+        self.shared.uploads_open.fetch_add(batch.uploads_delta(), Ordering::Relaxed);
+        if batch.changes_access() {
             self.shared.access_generation.fetch_add(1, Ordering::Release);
         }
         Ok(())
@@ -483,9 +410,7 @@ impl State {
         let connection = &self.connection;
         let write = || {
             execute(connection, "SAVEPOINT notes")?;
-            notes.entries.iter().try_for_each(|entry| access::insert_audit(connection, entry))?;
-            notes.uses.iter().try_for_each(|(id, at)| access::token_used(connection, *id, *at))?;
-            notes.about_dropped().map_or(Ok(()), |entry| access::insert_audit(connection, &entry))?;
+            notes.write(connection)?;
             execute(connection, "RELEASE notes")
         };
         let Err(error) = write() else { return Ok(()) };
@@ -495,7 +420,7 @@ impl State {
         execute(connection, "ROLLBACK TO notes")
             .and_then(|()| execute(connection, "RELEASE notes"))
             .map_err(|error| self.abandon("undoing an operation", &error))?;
-        tracing::error!(%error, entries = notes.entries.len(), "entries of the audit log could not be written");
+        tracing::error!(%error, "entries of the audit log could not be written, and are dropped");
         self.shared.soon.refuse(&std::mem::take(notes));
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(super) const FIRST_SINCE: &str = "SELECT min(id) FROM audit INDEXED BY audit
 pub(super) const TRIM: &str =
     "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)";
 
-pub(in super::super) fn insert(connection: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
+pub(super) fn insert(connection: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO audit (at, subject, address, action, object, repository, allowed, reason, request)

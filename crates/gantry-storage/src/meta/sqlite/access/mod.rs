@@ -62,9 +62,8 @@ use crate::meta::access::{
     Namespace, NewAccount, NewGrant, NewToken, SecretHash, SigningKey, Token,
 };
 
-pub(super) use self::audit::insert as insert_audit;
+use self::audit::insert as insert_audit;
 pub(super) use self::soon::{Soon, Taken};
-pub(super) use self::tokens::used as token_used;
 
 /// Rows that one transaction of a cleaning removes.
 const CLEANED: usize = 1000;

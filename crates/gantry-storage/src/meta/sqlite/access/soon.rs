@@ -8,8 +8,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use uuid::Uuid;
 
+use super::{audit, tokens};
 use crate::clock::Timestamp;
 use crate::meta::access::AuditEntry;
 
@@ -56,8 +58,8 @@ pub(in super::super) struct Soon(Mutex<Notes>);
 /// What a transaction writes.
 #[derive(Default)]
 pub(in super::super) struct Taken {
-    pub(in super::super) entries: Vec<AuditEntry>,
-    pub(in super::super) uses: Vec<(Uuid, Timestamp)>,
+    entries: Vec<AuditEntry>,
+    uses: Vec<(Uuid, Timestamp)>,
     dropped: Option<(u64, Timestamp)>,
 }
 
@@ -66,8 +68,15 @@ impl Taken {
         self.entries.is_empty() && self.uses.is_empty() && self.dropped.is_none()
     }
 
+    /// Writes all of it.
+    pub(in super::super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        self.entries.iter().try_for_each(|entry| audit::insert(connection, entry))?;
+        self.uses.iter().try_for_each(|(id, at)| tokens::used(connection, *id, *at))?;
+        self.about_dropped().map_or(Ok(()), |entry| audit::insert(connection, &entry))
+    }
+
     /// The entry that says how many were dropped.
-    pub(in super::super) fn about_dropped(&self) -> Option<AuditEntry> {
+    fn about_dropped(&self) -> Option<AuditEntry> {
         self.dropped.map(|(count, at)| AuditEntry {
             at,
             action: String::from("audit.dropped"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gantry_oci::access::Subject;
-use rusqlite::{Connection, Error, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use super::{accounts, list, list_text, logins, optional_time, subject, subject_text, time};
@@ -123,7 +123,7 @@ pub(super) fn remove_expired(batch: &mut Batch<'_>, now: Timestamp, limit: usize
 }
 
 /// Notes a use. The token may have gone meanwhile.
-pub(in super::super) fn used(connection: &Connection, id: Uuid, at: Timestamp) -> Result<(), Error> {
+pub(super) fn used(connection: &Connection, id: Uuid, at: Timestamp) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE access_tokens SET last_used = ?2 WHERE id = ?1")?
         .execute((id.as_bytes(), at.0))
