@@ -12,7 +12,7 @@
 //! * an unknown name takes the same steps as a wrong password,
 //! * a directory that hangs holds up its own logins only, and those for seconds.
 
-mod text;
+pub(super) mod text;
 
 use std::path::PathBuf;
 use std::sync::Arc;
