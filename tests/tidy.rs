@@ -72,10 +72,12 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["config", "observe"],
         &["auth", "policy"],
         &["registry"],
+        &["jobs"],
         &["app"],
         &["http"],
-        &["v2", "token"],
+        &["v2", "token", "admin"],
         &["serve"],
+        &["local"],
         &["fuzzing"],
     ];
     let layer = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));

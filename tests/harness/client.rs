@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::Answer;
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    /// A socket of this machine in the place of the address.
+    socket: Option<PathBuf>,
     tls: Option<TlsConnector>,
     http2: bool,
     headers: HeaderMap,
@@ -65,12 +68,25 @@ impl Client {
     /// A client of this address, which is a server's or that of a proxy before it.
     pub(crate) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
         let tls = tls.map(|authority| authority.connector(&["http/1.1"]));
-        Self { address, tls, http2: false, headers: HeaderMap::new(), registry: true, idle: Arc::default() }
+        Self {
+            address,
+            socket: None,
+            tls,
+            http2: false,
+            headers: HeaderMap::new(),
+            registry: true,
+            idle: Arc::default(),
+        }
     }
 
     /// The same for the operator's address.
     pub(super) fn of_operator(self) -> Self {
         Self { registry: false, ..self }
+    }
+
+    /// The same by the control socket of a data directory.
+    pub(super) fn by_socket(self, data: &Path) -> Self {
+        Self { socket: Some(data.join("gantry.sock")), tls: None, ..self }
     }
 
     /// The same over HTTP/2: with prior knowledge, or as ALPN says when `authority` is given.
@@ -136,6 +152,10 @@ impl Client {
 
     async fn connect(&self) -> Result<Sender, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot connect: {error}");
+        if let Some(socket) = &self.socket {
+            let stream = UnixStream::connect(socket).await.map_err(|error| failed(&error))?;
+            return self.speak(TokioIo::new(stream)).await;
+        }
         let stream = TcpStream::connect(self.address).await.map_err(|error| failed(&error))?;
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
         match &self.tls {
@@ -206,6 +226,11 @@ impl Call {
     pub(crate) fn body(mut self, bytes: impl Into<Bytes>) -> Self {
         self.body = Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync();
         self
+    }
+
+    /// A body of JSON.
+    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
     }
 
     /// A body whose length is not announced: `Transfer-Encoding: chunked` in HTTP/1.1.

@@ -144,6 +144,11 @@ impl Gantry {
         Client::new(self.operator_address(), None).of_operator()
     }
 
+    /// The admin API by the control socket: whoever may open it may do everything.
+    pub(crate) fn operator_api(&self) -> Client {
+        Client::new(self.address(), None).by_socket(self.data())
+    }
+
     /// The registry's address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.process().registry
@@ -196,6 +201,18 @@ impl Gantry {
     /// From the next start on its environment has no variables of [`Options::variable`].
     pub(crate) fn without_variables(&mut self) -> &mut Gantry {
         self.variables.clear();
+        self
+    }
+
+    /// From the next start on it has this setting too, over what was set before.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> &mut Gantry {
+        self.arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
+        self
+    }
+
+    /// From the next start on its environment has this variable too.
+    pub(crate) fn variable(&mut self, name: &str, value: &str) -> &mut Gantry {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -3,18 +3,21 @@
 //! Modules lie in layers, and a lower one never names a higher one:
 //!
 //! ```text
-//! config, observe  <  auth, policy  <  registry  <  app  <  http (toolkit)  <  v2, token  <  serve
+//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2, token, admin  <  serve  <  local
 //! ```
 //!
 //! A request is parsed into one value ([`gantry_oci::Request`]), its caller found out ([`auth`]), the two decided upon
 //! ([`policy`]), carried out ([`registry`]) and rendered (`v2`, `http`).
 
+mod admin;
 pub mod app;
 pub mod auth;
 pub mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod http;
+pub mod jobs;
+pub mod local;
 pub mod observe;
 pub mod policy;
 pub mod registry;

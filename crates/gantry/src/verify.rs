@@ -37,7 +37,7 @@ async fn verify(args: &VerifyArgs, config: Config) -> anyhow::Result<ExitCode> {
     let asked = control::ask(&data_dir, command, |line| match line {
         Line::Verify(event) => output.tell(event),
         Line::Error(message) => output.ended = Some(Err(message)),
-        Line::Swept(_) | Line::Sweep(_) => {}
+        Line::Swept(_) | Line::Sweep(_) | Line::Job(_) => {}
     })
     .await
     .with_context(|| asking(&data_dir))?;
@@ -142,7 +142,8 @@ fn sentence(report: &Report) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+/// A number of bytes, for people.
+pub(crate) fn size(bytes: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let step = (bytes.max(1).ilog2() / 10).min(4);
     let unit = units.get(step as usize).copied().unwrap_or("bytes");

@@ -207,6 +207,11 @@ impl Auth {
         &self.bearer
     }
 
+    /// Whether the htpasswd file has this name.
+    pub fn has_htpasswd_name(&self, name: &str) -> bool {
+        self.htpasswd.as_ref().is_some_and(|file| file.has(name))
+    }
+
     /// Reads the files again if they have changed.
     pub fn reload(&self) {
         if let Some(htpasswd) = &self.htpasswd {

@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, header};
 
 use super::{ApiError, Door, Peer, SESSION_COOKIE, cookie};
 use crate::app::App;
-use crate::auth::{Asking, Credential, Identity};
+use crate::auth::{Asking, AuthError, Credential, Identity};
 
 /// What a request shows of who makes it.
 pub(crate) fn asking<'a>(
@@ -40,12 +40,17 @@ pub(crate) async fn identify(app: &App, peer: &Peer, parts: &Parts) -> Result<Id
     };
     let asking = asking(app, peer, parts, session_to_read(parts), &service);
     let found = app.access.auth.identify(&asking).await;
-    match &found {
+    count(app, &parts.headers, &found);
+    Ok(found?)
+}
+
+/// Counts what became of credentials.
+pub(crate) fn count(app: &App, headers: &HeaderMap, found: &Result<Identity, AuthError>) {
+    match found {
         Ok(identity) if identity.credential == Credential::Nothing => {}
         Ok(identity) => app.metrics.login(identity.credential.as_str(), true),
-        Err(_) => app.metrics.login(offered(&parts.headers), false),
+        Err(_) => app.metrics.login(offered(headers), false),
     }
-    Ok(found?)
 }
 
 /// The scheme of the credentials that were refused, as a label.

@@ -277,33 +277,34 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
 /// Missing digests that are listed in one answer; a hostile manifest can name tens of thousands.
 const MISSING_SHOWN: usize = 1_000;
 
-/// The client learns what kind of trouble it is; file names and messages of the system stay in the log.
+/// See [`storage_words`].
 fn storage(error: &StorageError) -> Answer {
-    use ErrorCode as Code;
-    let retry = HeaderValue::from_static("5");
+    let (status, words, retry) = storage_words(error);
+    let code = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => ErrorCode::Unknown,
+        _ => ErrorCode::Unavailable,
+    };
+    let answer = Answer::new(status, code, words);
+    match retry {
+        Some(seconds) => answer.header(header::RETRY_AFTER, HeaderValue::from_static(seconds)),
+        None => answer,
+    }
+}
+
+/// The client learns what kind of trouble it is, and after how many seconds to come again; file names and messages of the system
+/// stay in the log.
+pub(super) fn storage_words(error: &StorageError) -> (StatusCode, &'static str, Option<&'static str>) {
     match error {
-        StorageError::Full { .. } => Answer::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            Code::Unavailable,
-            "no space left in the registry's storage",
-        ),
-        StorageError::ReadOnly { .. } => Answer::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "the registry is read-only after a storage failure",
-        )
-        .header(header::RETRY_AFTER, HeaderValue::from_static("60")),
-        StorageError::Unavailable { .. } => Answer::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "the registry's storage does not answer",
-        )
-        .header(header::RETRY_AFTER, retry),
-        _ => Answer::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Code::Unknown,
-            "internal error; the request id leads to the log",
-        ),
+        StorageError::Full { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, "no space left in the registry's storage", None)
+        }
+        StorageError::ReadOnly { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the registry is read-only after a storage failure", Some("60"))
+        }
+        StorageError::Unavailable { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the registry's storage does not answer", Some("5"))
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal error; the request id leads to the log", None),
     }
 }
 

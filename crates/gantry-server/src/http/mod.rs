@@ -8,14 +8,16 @@ mod cookie;
 mod door;
 pub(crate) mod error;
 pub(crate) mod peer;
+pub(crate) mod problem;
 pub(crate) mod reply;
 mod request_id;
 
 pub(crate) use body::{Body, Outlet, RequestBody};
-pub(crate) use caller::{asking, identify, session_to_read};
+pub(crate) use caller::{asking, count, identify, session_to_read};
 pub(crate) use cookie::{SESSION_COOKIE, cookie};
 pub(crate) use door::Door;
 pub(crate) use error::ApiError;
 pub(crate) use peer::Peer;
+pub(crate) use problem::Problem;
 pub(crate) use reply::Response;
 pub(crate) use request_id::RequestId;

@@ -14,7 +14,7 @@ use crate::auth::secret::redacted;
 use crate::http::reply::{self, Response, json};
 use crate::http::{ApiError, Body, Door, Peer, RequestBody, RequestId, error};
 use crate::observe::Outcome;
-use crate::{token, v2};
+use crate::{admin, token, v2};
 
 /// Answers a request of the registry's address.
 pub(super) async fn handle(
@@ -33,6 +33,12 @@ pub(super) async fn handle(
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, false, app.metrics.bytes_in.clone());
         (None, Box::pin(token::handle(app, peer, &parts, body, &id)).await)
+    } else if admin::concerns(path) {
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
+        let gate = admin::Gate::Network(&peer);
+        (None, Box::pin(admin::handle(app, gate, &parts, body.into_source(), &id)).await)
     } else if gantry_oci::is_api(path) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
@@ -88,7 +94,14 @@ pub(super) async fn health(app: &App, method: &Method, path: &str) -> Option<Res
     let (status, body) = match path {
         "/readyz" => match app.ready().await {
             Ok(Ready { free, damaged }) => {
-                let mut told = serde_json::json!({ "status": "ok", "disk_free_bytes": free });
+                let here = free.first().and_then(|(_, free)| *free);
+                let mut told = serde_json::json!({ "status": "ok", "disk_free_bytes": here });
+                if free.len() > 1 {
+                    let each = |(name, free): &(Arc<str>, Option<u64>)| {
+                        (name.to_string(), serde_json::json!({ "disk_free_bytes": free }))
+                    };
+                    told["storages"] = free.iter().map(each).collect::<serde_json::Map<_, _>>().into();
+                }
                 if damaged != Damaged::default() {
                     told["damaged"] =
                         serde_json::json!({ "blobs": damaged.blobs, "manifests": damaged.manifests });
