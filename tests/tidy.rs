@@ -72,6 +72,7 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["config", "observe"],
         &["auth", "policy"],
         &["registry"],
+        &["jobs"],
         &["app"],
         &["http"],
         &["v2", "token", "admin"],

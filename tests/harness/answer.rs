@@ -109,7 +109,10 @@ impl Answer {
         self.hold(self.get("content-type") == Some("application/problem+json"), "failures are problems");
         let problem = self.json();
         self.hold(problem["status"] == self.status, "the status stands in the problem");
-        self.hold(problem["request_id"].as_str() == self.get("x-request-id"), "the request id stands there too");
+        self.hold(
+            problem["request_id"].as_str() == self.get("x-request-id"),
+            "the request id stands there too",
+        );
         let kind = problem["type"].as_str().unwrap_or_default();
         self.hold(kind == "about:blank" || kind.starts_with("urn:gantry:problem:"), "a known type");
         for member in ["title", "detail"] {
@@ -120,7 +123,8 @@ impl Answer {
     /// A problem of this type, which is `about:blank` when nothing is said.
     #[track_caller]
     pub(crate) fn problem(self, status: u16, name: &str) -> Self {
-        let expected = if name.is_empty() { "about:blank".to_owned() } else { format!("urn:gantry:problem:{name}") };
+        let expected =
+            if name.is_empty() { "about:blank".to_owned() } else { format!("urn:gantry:problem:{name}") };
         let kind = self.json()["type"] == expected.as_str();
         self.hold(self.status == status && kind, &format!("expected {status} and the type {expected}"));
         self

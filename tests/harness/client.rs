@@ -68,7 +68,15 @@ impl Client {
     /// A client of this address, which is a server's or that of a proxy before it.
     pub(crate) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
         let tls = tls.map(|authority| authority.connector(&["http/1.1"]));
-        Self { address, socket: None, tls, http2: false, headers: HeaderMap::new(), registry: true, idle: Arc::default() }
+        Self {
+            address,
+            socket: None,
+            tls,
+            http2: false,
+            headers: HeaderMap::new(),
+            registry: true,
+            idle: Arc::default(),
+        }
     }
 
     /// The same for the operator's address.

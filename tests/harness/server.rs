@@ -204,6 +204,18 @@ impl Gantry {
         self
     }
 
+    /// From the next start on it has this setting too, over what was set before.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> &mut Gantry {
+        self.arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
+        self
+    }
+
+    /// From the next start on its environment has this variable too.
+    pub(crate) fn variable(&mut self, name: &str, value: &str) -> &mut Gantry {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts it again on the same data, after ending it if it still runs.
     pub(crate) async fn restart(&mut self) {
         if self.process.is_some() {

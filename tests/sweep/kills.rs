@@ -1,10 +1,9 @@
 //! `kill -9` at each step of a sweep: what is named stays, and what was begun is ended by the next sweep, to the last file.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
-use super::{lapse, promising, sweep};
+use super::{files, lapse, promising, sweep};
 use crate::harness::{Blob, Gantry, Image, Repo, image, types};
 use crate::ops::eventually;
 
@@ -19,19 +18,6 @@ const POINTS: [&str; 9] = [
     "lapsed.subject",
     "lapsed.renewed",
 ];
-
-/// The digests of all files of the blob store.
-fn files(data: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let shards = std::fs::read_dir(data.join("docker/registry/v2/blobs/sha256")).expect("shards");
-    for shard in shards {
-        for blob in std::fs::read_dir(shard.expect("a shard").path()).expect("blobs") {
-            let name = blob.expect("a blob").file_name();
-            found.insert(format!("sha256:{}", name.to_str().expect("a name")));
-        }
-    }
-    found
-}
 
 /// What stays, what goes, and a blob in between that a client asks for.
 struct Scene {

@@ -9,6 +9,7 @@ mod command;
 mod kills;
 mod rules;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -26,7 +27,7 @@ fn promising(grace: &str) -> Options {
 }
 
 /// What a sweep told: the items, then the report.
-struct Told {
+pub(crate) struct Told {
     items: Vec<Value>,
     report: Value,
 }
@@ -41,7 +42,7 @@ impl Told {
         digests
     }
 
-    fn count(&self, key: &str) -> u64 {
+    pub(crate) fn count(&self, key: &str) -> u64 {
         self.report[key].as_u64().expect("a number")
     }
 }
@@ -64,17 +65,35 @@ async fn sweep_in(data: &Path, more: &[&str]) -> Told {
     told
 }
 
-async fn sweep(app: &Gantry) -> Told {
+pub(crate) async fn sweep(app: &Gantry) -> Told {
     sweep_in(app.data(), &[]).await
 }
 
 /// Where a blob's file is, if it has one.
 fn file_of(app: &Gantry, digest: &str) -> PathBuf {
+    file_in(app.data(), digest)
+}
+
+/// The same in the directory of a storage.
+pub(crate) fn file_in(root: &Path, digest: &str) -> PathBuf {
     let (algorithm, hex) = digest.split_once(':').expect("a digest");
-    app.data().join(format!("docker/registry/v2/blobs/{algorithm}/{}/{hex}/data", &hex[..2]))
+    root.join(format!("docker/registry/v2/blobs/{algorithm}/{}/{hex}/data", &hex[..2]))
+}
+
+/// The digests of all files in the directory of a storage.
+pub(crate) fn files(root: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let shards = std::fs::read_dir(root.join("docker/registry/v2/blobs/sha256")).expect("shards");
+    for shard in shards {
+        for blob in std::fs::read_dir(shard.expect("a shard").path()).expect("blobs") {
+            let name = blob.expect("a blob").file_name();
+            found.insert(format!("sha256:{}", name.to_str().expect("a name")));
+        }
+    }
+    found
 }
 
 /// Until what was promised before has lapsed.
-async fn lapse(grace_millis: u64) {
+pub(crate) async fn lapse(grace_millis: u64) {
     tokio::time::sleep(std::time::Duration::from_millis(grace_millis + grace_millis / 8 + 20)).await;
 }

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use gantry_oci::{Digest, RepoName};
 use gantry_server::app::open_registry;
 use gantry_server::config::{Config, Settings, Span};
-use gantry_storage::{BlobContent, MetaStore, NewBlob, NewManifest, Store, TagLocks};
+use gantry_storage::{BlobContent, MetaStore, NewBlob, NewManifest, StorageId, Store, TagLocks};
 
 /// Blobs that one manifest names.
 const NAMED: usize = 1_000;
@@ -88,7 +88,15 @@ fn digest(number: usize) -> Digest {
 }
 
 fn new(number: usize, content: BlobContent) -> NewBlob {
-    NewBlob { repo: name(number), digest: digest(number), size: 8, content, upload: None, renew_from: None }
+    NewBlob {
+        repo: name(number),
+        digest: digest(number),
+        size: 8,
+        content,
+        upload: None,
+        displaces: true,
+        renew_from: None,
+    }
 }
 
 async fn fill(store: &Store, blobs: usize, garbage: usize, directory: &std::path::Path) {
@@ -105,7 +113,7 @@ async fn fill(store: &Store, blobs: usize, garbage: usize, directory: &std::path
                     let place = directory.join("docker/registry/v2/blobs/sha256").join(&hex[..2]).join(&hex);
                     std::fs::create_dir_all(&place).unwrap();
                     std::fs::write(place.join("data"), number.to_le_bytes()).unwrap();
-                    BlobContent::Stored { location: None }
+                    BlobContent::Stored { storage: StorageId::DEFAULT, location: None }
                 } else {
                     BlobContent::Inline(Bytes::copy_from_slice(&number.to_le_bytes()))
                 };

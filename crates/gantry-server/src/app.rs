@@ -1,18 +1,19 @@
 //! One server's parts, put together once and shared by every connection.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gantry_storage::meta::access::AuditEntry;
-use gantry_storage::{Damaged, MetaStats, OpenError, Space, Store, StoreConfig, Terms};
+use gantry_storage::{Damaged, MetaStats, OpenError, Space, Storage, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
 
 use crate::auth::AuthOpenError;
 use crate::config::{Config, ConfigError};
+use crate::jobs::{JobError, JobReport, Jobs};
 use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
 use crate::registry::verify::VerifyReadings;
-use crate::registry::{Limits, Registry, Schedule, SweepItem, SweepReport};
+use crate::registry::{Limits, Prefixes, Registry, Schedule, SweepItem, SweepReport};
 
 mod access;
 
@@ -40,6 +41,12 @@ pub enum AppError {
 /// # Errors
 /// The store does not open: the message says what to do about it.
 pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenError> {
+    let (store, registry, _) = open_placed(config).await?;
+    Ok((store, registry))
+}
+
+/// The same, and what says where pushes go: at first by the namespaces of the file.
+async fn open_placed(config: &Config) -> Result<(Store, Registry, Arc<Prefixes>), OpenError> {
     let settings = &config.settings;
     let limits = Limits {
         manifest: settings.limits.manifest.0,
@@ -59,13 +66,16 @@ pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenErr
     let store = Store::open(StoreConfig {
         data_dir: config.data_dir.clone(),
         sqlite_path: settings.metadata.sqlite.path.clone(),
-        blob_path: settings.storage.default.local.path.clone(),
+        blob_path: config.default_storage(),
+        storages: config.storages.clone(),
         inline_limit: limits.inline_blob,
         cache_bytes: settings.limits.cache.0,
     })
     .await?;
-    let registry = Registry::new(&store, limits);
-    Ok((store, registry))
+    let namespaces = settings.namespace.iter().map(|entry| (entry.prefix.as_str(), entry.storage.as_str()));
+    let placement = Arc::new(Prefixes::new(&store.storages, namespaces));
+    let registry = Registry::new(&store, limits, Arc::<Prefixes>::clone(&placement));
+    Ok((store, registry, placement))
 }
 
 /// One server.
@@ -73,6 +83,7 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
     pub(crate) access: Access,
+    pub(crate) jobs: Arc<Jobs>,
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
@@ -90,13 +101,15 @@ impl App {
         if !config.database().exists() {
             access::closed_door(&config, false)?;
         }
-        let (store, registry) = open_registry(&config).await?;
+        let (store, registry, placement) = open_placed(&config).await?;
         let registry = Arc::new(registry);
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
-        let access = Access::open(&config, Arc::clone(registry.meta())).await?;
+        let access =
+            Access::open(&config, Arc::clone(registry.meta()), (placement, store.storages.clone())).await?;
         Ok(Self {
+            jobs: Arc::new(Jobs::new(Arc::clone(&registry))),
             registry,
             access,
             metrics,
@@ -115,6 +128,23 @@ impl App {
         }
     }
 
+    /// Orders that what lies at and below `prefix` goes to the storage `to`, where its namespace must be already: see
+    /// [`Jobs::start_move`].
+    ///
+    /// # Errors
+    /// What cannot be done, and a store that failed.
+    pub async fn start_move(&self, prefix: &str, to: &str) -> Result<u64, JobError> {
+        self.jobs.start_move(prefix, to).await
+    }
+
+    /// Jobs numbered below `before`, the newest first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<JobReport>, JobError> {
+        self.jobs.list(before, limit).await
+    }
+
     /// A new request id.
     pub(crate) fn next_request_id(&self) -> u64 {
         self.request_ids.next()
@@ -128,15 +158,19 @@ impl App {
             return Err("shutting down".to_owned());
         }
         if let Some(reason) =
-            self.registry.meta().read_only().or_else(|| self.registry.blob_store().read_only())
+            self.registry.meta().read_only().or_else(|| self.registry.storages().read_only())
         {
             return Err(format!("read-only: {reason}"));
         }
         self.registry.meta().catalog(None, 1).await.map_err(|error| format!("database: {error}"))?;
-        let space = self.registry.blob_store().space().await.map_err(|error| format!("storage: {error}"))?;
+        let mut free = Vec::new();
+        for Storage { name, blobs, .. } in self.registry.storages().iter() {
+            let space = blobs.space().await.map_err(|error| format!("storage {name}: {error}"))?;
+            free.push((Arc::clone(name), space.map(|space| space.free)));
+        }
         let damaged =
             self.registry.verifier().measure().await.map_err(|error| format!("database: {error}"))?;
-        Ok(Ready { free: space.map(|space| space.free), damaged })
+        Ok(Ready { free, damaged })
     }
 
     /// Counts what is damaged, for the next scrape.
@@ -174,16 +208,18 @@ impl App {
         result
     }
 
-    /// Asks the file system how much space is left, for the next scrape.
+    /// Asks the file systems how much space is left, for the next scrape.
     pub(crate) async fn measure_space(&self) {
-        match self.registry.blob_store().space().await {
-            Ok(Some(space)) => {
-                self.space.total.store(space.total, Ordering::Relaxed);
-                self.space.free.store(space.free, Ordering::Relaxed);
+        let mut found = Vec::new();
+        for Storage { name, blobs, .. } in self.registry.storages().iter() {
+            match blobs.space().await {
+                Ok(space) => found.extend(space.map(|space| (Arc::clone(name), space))),
+                Err(error) => {
+                    tracing::debug!(%error, storage = %name, "the file system does not say how much space is left");
+                }
             }
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "the file system does not say how much space is left"),
         }
+        *self.space.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     /// Writes what is still in memory and lets go of the data directory.
@@ -209,8 +245,8 @@ fn reading(report: &SweepReport) -> observe::Sweep {
 
 /// What a server that is ready says of itself.
 pub(crate) struct Ready {
-    /// Space that is left, in bytes.
-    pub(crate) free: Option<u64>,
+    /// Space that is left, in bytes, by storage; `default` first.
+    pub(crate) free: Vec<(Arc<str>, Option<u64>)>,
     /// What waits for a push that heals it.
     pub(crate) damaged: Damaged,
 }
@@ -229,11 +265,8 @@ impl RequestIds {
     }
 }
 
-#[derive(Default)]
-struct SpaceReading {
-    total: AtomicU64,
-    free: AtomicU64,
-}
+/// By storage, at the last measurement.
+type SpaceReading = Mutex<Vec<(Arc<str>, Space)>>;
 
 struct Readings {
     registry: Arc<Registry>,
@@ -245,13 +278,12 @@ impl StoreReadings for Readings {
         self.registry.meta().stats()
     }
 
-    fn space(&self) -> Option<Space> {
-        let total = self.space.total.load(Ordering::Relaxed);
-        (total > 0).then(|| Space { total, free: self.space.free.load(Ordering::Relaxed) })
+    fn space(&self) -> Vec<(Arc<str>, Space)> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn writable(&self) -> bool {
-        self.registry.meta().read_only().is_none() && self.registry.blob_store().read_only().is_none()
+        self.registry.meta().read_only().is_none() && self.registry.storages().read_only().is_none()
     }
 
     fn uploads_open(&self) -> u64 {

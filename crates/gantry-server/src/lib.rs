@@ -3,7 +3,7 @@
 //! Modules lie in layers, and a lower one never names a higher one:
 //!
 //! ```text
-//! config, observe  <  auth, policy  <  registry  <  app  <  http (toolkit)  <  v2, token, admin  <  serve  <  local
+//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2, token, admin  <  serve  <  local
 //! ```
 //!
 //! A request is parsed into one value ([`gantry_oci::Request`]), its caller found out ([`auth`]), the two decided upon
@@ -16,6 +16,7 @@ pub mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod http;
+pub mod jobs;
 pub mod local;
 pub mod observe;
 pub mod policy;

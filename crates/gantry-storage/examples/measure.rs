@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Hasher, Reference, UploadId};
 use gantry_storage::meta::suite::{blob, manifest, repo, tag};
-use gantry_storage::{MetaStore, NewManifest, Store, StoreConfig, Timestamp, UploadRow};
+use gantry_storage::{MetaStore, NewManifest, StorageId, Store, StoreConfig, Timestamp, UploadRow};
 
 const SPAN: Duration = Duration::from_secs(2);
 
@@ -23,6 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         data_dir: directory.clone(),
         sqlite_path: None,
         blob_path: None,
+        storages: Default::default(),
         inline_limit: 16 << 10,
         cache_bytes,
     };
@@ -89,6 +90,7 @@ fn sessions(store: &Store, buffered: usize) -> Result<(), Box<dyn std::error::Er
             id: UploadId::from_uuid(uuid::Uuid::new_v4()),
             repo: repo("measure/sessions"),
             owner: String::from("alice"),
+            storage: StorageId::DEFAULT,
             algorithm: Algorithm::Sha256,
             offset: buffered as u64,
             hash_state: Vec::new(),
@@ -180,7 +182,13 @@ async fn large(meta: &Arc<dyn MetaStore>) -> Result<(), Box<dyn std::error::Erro
         let (meta, name, shared) = (Arc::clone(meta), name.clone(), shared.clone());
         set.spawn(async move {
             for number in 0..1000 {
-                meta.mount_blob(&shared.digest, &name, &repo(&format!("many/r{task}/{number}"))).await?;
+                meta.mount_blob(
+                    &shared.digest,
+                    &name,
+                    &repo(&format!("many/r{task}/{number}")),
+                    StorageId::DEFAULT,
+                )
+                .await?;
             }
             for number in 0..10 {
                 let tags: Vec<String> = (0..100).map(|tag| format!("v{task}.{number}.{tag}")).collect();

@@ -109,6 +109,16 @@ points! {
     // Bytes that were found wrong.
     DamageMarked = "damage.marked", "damaged bytes are not found any more; they are not moved aside";
     DamageAside = "damage.aside", "damaged bytes are moved aside; nothing is told";
+
+    // Work that goes on after a restart: a namespace moves to another storage.
+    JobOrdered = "job.ordered", "a job's row is written, not committed";
+    JobBegun = "job.begun", "a job is noted as running; nothing of it is done in this process";
+    JobStaged = "job.staged", "a blob's bytes are staged in the target and their hash is right; they are not published";
+    JobPublished = "job.published", "a blob's bytes are durable in the target; no row there says so";
+    JobRelinked = "job.relinked", "a link leads to the target, not committed";
+    JobCommitted = "job.committed", "a batch of links leads to the target; the progress is not noted";
+    JobNoted = "job.noted", "a job's state and progress are written, not committed";
+    JobEnding = "job.ending", "nothing is left to be moved; the job is not noted as done";
 }
 
 #[cfg(not(feature = "failpoints"))]

@@ -20,12 +20,15 @@ pub mod lease;
 pub mod meta;
 pub mod store;
 
+pub use blobs::storages::{Storage, Storages};
 pub use blobs::verify::{Hashed, Identity, Pace, VerifyBytes};
 pub use blobs::{BlobHandle, BlobStore, BlobStream, Space, StagedBlob, StagedInfo};
 pub use clock::{StoreClock, Timestamp};
 pub use error::{Result, StorageError};
 pub use lease::{Reason, Terms, Verdict};
 pub use meta::access::{AccessRows, LockedTag, TagLocks};
+pub use meta::jobs::{Job, JobRows, JobState};
+pub use meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, Usage};
 pub use meta::verify::{Damaged, VerifyRows};
 pub use meta::{
     BlobContent, Candidate, CandidateKind, Cursor, Deleted, DeletedSubject, FreedBlob, MetaStats, MetaStore,

@@ -13,7 +13,9 @@
 //! says what to do. All checks together read a few pages and a few small files, however big the store is.
 
 mod guard;
+mod named;
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -24,11 +26,13 @@ use self::guard::{Found, Lock};
 use crate::blobs::BlobStore;
 use crate::blobs::key::Key;
 use crate::blobs::local::LocalBlobs;
+use crate::blobs::storages::{Storage, Storages};
 use crate::error::StorageError;
 use crate::failpoint::{self, Point};
 use crate::health::Health;
 use crate::meta::MetaStore;
 use crate::meta::sqlite::{ExaminedDatabase, OpenDatabaseError, SqliteMeta};
+use crate::meta::storages::StorageId;
 
 /// Where a store lies and how much it may use.
 #[derive(Clone, Debug)]
@@ -37,8 +41,10 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// The database file; `None`: `gantry.db` in the data directory.
     pub sqlite_path: Option<PathBuf>,
-    /// The blob root; `None`: the data directory itself.
+    /// The blob root of the storage `default`; `None`: the data directory itself.
     pub blob_path: Option<PathBuf>,
+    /// Other storages: their names and directories.
+    pub storages: BTreeMap<String, PathBuf>,
     /// Blobs up to this many bytes are kept in their row (16 KiB is a good value).
     pub inline_limit: usize,
     /// Memory for cached manifests, links and lists of referrers, in bytes; 0: none.
@@ -49,8 +55,10 @@ pub struct StoreConfig {
 pub struct Store {
     /// The rows.
     pub meta: Arc<dyn MetaStore>,
-    /// The bytes.
+    /// The bytes of the storage `default`.
     pub blobs: Arc<dyn BlobStore>,
+    /// All storages, `default` among them.
+    pub storages: Storages,
     /// Blobs up to this many bytes belong in their row.
     pub inline_limit: usize,
     id: String,
@@ -137,9 +145,7 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
     }
     pass(Point::StorePrepared)?;
     if found == Found::Nothing {
-        let text = format!(
-            "{id}\nThe blobs in this directory belong to the Gantry store with this id. Do not remove this file.\n"
-        );
+        let text = guard::marker_text(&id, named::DEFAULT);
         guard::write_whole(&marker, &text).map_err(|error| path_error(&marker, error))?;
     }
     pass(Point::StoreMarked)?;
@@ -154,11 +160,16 @@ fn open(config: &StoreConfig) -> Result<Store, OpenError> {
     let health = Health::default();
     let local =
         LocalBlobs::open_with(&blob_root, health.clone()).map_err(|error| path_error(&blob_root, error))?;
+    let others = named::open(config, &blob_root, &database, &id, &mut examined)?;
     pass(Point::StoreTreeMade)?;
     let sqlite =
         Arc::new(examined.start(config.cache_bytes, Some(Arc::clone(&lock)), health).map_err(failed)?);
     Ok(Store {
         meta: Arc::clone(&sqlite) as Arc<dyn MetaStore>,
+        storages: Storages::new(
+            Storage { id: StorageId::DEFAULT, name: named::DEFAULT.into(), blobs: Arc::new(local.clone()) },
+            others,
+        ),
         blobs: Arc::new(local.clone()),
         inline_limit: config.inline_limit,
         id,
@@ -197,7 +208,7 @@ fn refuse_empty_mount(data_dir: &Path, note: Option<&Path>) -> Result<(), OpenEr
     }
     let id = match guard::read_id(note) {
         Ok(Found::Nothing) => return Ok(()),
-        Ok(Found::Id(id)) => id,
+        Ok(Found::Id(id, _)) => id,
         Ok(Found::Nonsense) => return Err(OpenError::BadMarker { path: note.display().to_string() }),
         Err(error) => return Err(path_error(note, error)),
     };
@@ -220,7 +231,7 @@ fn take_lock(data_dir: &Path) -> Result<Arc<File>, OpenError> {
 fn refuse_lost_database(blob_root: &Path, database: &Path, found: &Found) -> Result<(), OpenError> {
     match found {
         Found::Nothing => Ok(()),
-        Found::Id(found) => Err(OpenError::DatabaseMissing {
+        Found::Id(found, _) => Err(OpenError::DatabaseMissing {
             blob_root: blob_root.display().to_string(),
             database: database.display().to_string(),
             found: found.clone(),
@@ -238,8 +249,10 @@ fn check_marker(
 ) -> Result<(), OpenError> {
     let (blob_root_text, database) = (blob_root.display().to_string(), database.display().to_string());
     match found {
-        Found::Id(found) if found == id => Ok(()),
-        Found::Id(found) => Err(OpenError::ForeignBlobs {
+        Found::Id(found, storage) if found == id => {
+            named::check_name(blob_root, named::DEFAULT, storage.as_deref())
+        }
+        Found::Id(found, _) => Err(OpenError::ForeignBlobs {
             blob_root: blob_root_text,
             database,
             id: id.to_owned(),
@@ -260,7 +273,7 @@ fn bad_marker(blob_root: &Path) -> OpenError {
 
 /// Leaves word outside of the data directory. Where that cannot be done an empty mount point is not noticed.
 fn write_note(note: &Path, data_dir: &Path, id: &str) {
-    if guard::read_id(note).is_ok_and(|found| found == Found::Id(id.to_owned())) {
+    if guard::read_id(note).is_ok_and(|found| found == Found::Id(id.to_owned(), None)) {
         return;
     }
     let text = format!(
@@ -374,6 +387,43 @@ pub enum OpenError {
         database: String,
         /// The marker's store.
         found: String,
+    },
+    /// Blobs lie in a storage that nobody configured.
+    #[error(
+        "the storage `{name}` is not configured, but {} blobs lie there: add\n    [storage.{name}.local]\n    path = \"...\"\nwith \
+         its directory. To do without it, move its namespaces to another storage first.",
+        if *blobs < 1_000_000 { blobs.to_string() } else { String::from("more than a million") }
+    )]
+    StorageNotConfigured {
+        /// Its name.
+        name: String,
+        /// How many.
+        blobs: u64,
+    },
+    /// The directory of a storage belongs to another storage of the same store.
+    #[error(
+        "the directory {path} is configured for the storage `{name}`, but its marker says that it is that of `{found}`: check the \
+         configured paths and mounts."
+    )]
+    OtherStorage {
+        /// The directory.
+        path: String,
+        /// What the configuration calls it.
+        name: String,
+        /// What the marker calls it.
+        found: String,
+    },
+    /// Two storages in one directory.
+    #[error(
+        "the storages `{first}` and `{second}` are both configured to lie in {path}: give each a directory of its own."
+    )]
+    SameDirectory {
+        /// The directory.
+        path: String,
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// The marker or a note cannot be understood.
     #[error(

@@ -20,7 +20,8 @@ use gantry_oci::{Algorithm, Digest, Hasher, Reference};
 use gantry_storage::blobs::suite::{content, read, store as store_blob};
 use gantry_storage::meta::suite::{blob, manifest, repo, tag, upload, upload_id};
 use gantry_storage::{
-    BlobContent, NewBlob, NewManifest, OpenError, StorageError, Store, StoreConfig, TagLocks, UploadRow,
+    BlobContent, NewBlob, NewManifest, OpenError, StorageError, StorageId, Store, StoreConfig, TagLocks,
+    UploadRow,
 };
 
 use self::scratch::{Scratch, config, open};
@@ -70,7 +71,7 @@ async fn what_was_acknowledged_is_there_after_a_drop_and_after_a_close() {
             let layer = content(100_000 + earlier);
             let row =
                 store.meta.blob(&name, &Digest::sha256(&layer)).await.expect("readable").expect("linked");
-            assert_eq!(row.content, BlobContent::Stored { location: None });
+            assert_eq!(row.content, BlobContent::Stored { storage: StorageId::DEFAULT, location: None });
             let bytes =
                 store.blobs.open(&row.digest, None, row.size).await.expect("readable").expect("there");
             assert!(read(&bytes, 0..row.size).await.expect("readable") == layer);
@@ -78,7 +79,7 @@ async fn what_was_acknowledged_is_there_after_a_drop_and_after_a_close() {
             assert_eq!(offset, round as u64 - 1);
         }
         let (digest, location) = store_blob(&store.blobs, &content(100_000 + round), Algorithm::Sha256).await;
-        let stored = BlobContent::Stored { location };
+        let stored = BlobContent::Stored { storage: StorageId::DEFAULT, location };
         let new = NewBlob { digest, size: 100_000 + round as u64, content: stored, ..blob(&name, "") };
         store.meta.put_blob(new).await.expect("stored");
         let new = NewManifest {

@@ -26,7 +26,7 @@ async fn sweep(args: &SweepArgs, config: Config) -> anyhow::Result<()> {
     let mut tell = |line| {
         print(args, &line);
         match line {
-            Line::Swept(_) | Line::Verify(_) => {}
+            Line::Swept(_) | Line::Verify(_) | Line::Job(_) => {}
             Line::Sweep(_) => ended = Some(Ok(())),
             Line::Error(error) => ended = Some(Err(error)),
         }
@@ -93,7 +93,7 @@ fn print(args: &SweepArgs, line: &Line) {
     match line {
         Line::Swept(item) => say(describe(item) + "\n"),
         Line::Sweep(report) => say(summary(report)),
-        Line::Verify(_) | Line::Error(_) => {}
+        Line::Verify(_) | Line::Job(_) | Line::Error(_) => {}
     }
 }
 

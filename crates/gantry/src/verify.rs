@@ -37,7 +37,7 @@ async fn verify(args: &VerifyArgs, config: Config) -> anyhow::Result<ExitCode> {
     let asked = control::ask(&data_dir, command, |line| match line {
         Line::Verify(event) => output.tell(event),
         Line::Error(message) => output.ended = Some(Err(message)),
-        Line::Swept(_) | Line::Sweep(_) => {}
+        Line::Swept(_) | Line::Sweep(_) | Line::Job(_) => {}
     })
     .await
     .with_context(|| asking(&data_dir))?;

@@ -121,11 +121,7 @@ pub(super) async fn named(call: &Call<'_>) -> Result<access::Grant, Problem> {
     call.meta().grants().await?.into_iter().find(|grant| grant.id == id).ok_or(Problem::NotFound("grant"))
 }
 
-pub(super) async fn remove(
-    call: &Call<'_>,
-    _: Permit,
-    grant: &access::Grant,
-) -> Result<Response, Problem> {
+pub(super) async fn remove(call: &Call<'_>, _: Permit, grant: &access::Grant) -> Result<Response, Problem> {
     let audit = call.audit(object(&grant.subject, grant.role, &grant.pattern));
     call.changed(call.meta().remove_grant(grant.id, audit).await?, "grant").await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
@@ -140,12 +136,16 @@ pub(super) async fn list(call: &Call<'_>, permit: Permit) -> Result<Response, Pr
     let shown = |subject: &Subject, on: &RepoPattern| {
         of.as_ref().is_none_or(|of| of == subject)
             && pattern.as_ref().is_none_or(|pattern| pattern == on.as_str())
-            && (permit.is_of_server_admin() || concerns(call, subject) || call.rules.administers_all(&call.caller, on))
+            && (permit.is_of_server_admin()
+                || concerns(call, subject)
+                || call.rules.administers_all(&call.caller, on))
     };
     let mut of_file: Vec<_> = call.rules.grants().filter(|grant| grant.origin == Origin::File).collect();
     of_file.sort_by_key(|grant| (grant.pattern.clone(), grant.subject.clone(), grant.role));
     let mut found: Vec<(Place, Grant)> = Vec::new();
-    for (number, grant) in of_file.into_iter().enumerate().filter(|(_, grant)| shown(&grant.subject, &grant.pattern)) {
+    for (number, grant) in
+        of_file.into_iter().enumerate().filter(|(_, grant)| shown(&grant.subject, &grant.pattern))
+    {
         let row = Grant {
             id: None,
             subject: grant.subject.to_string(),

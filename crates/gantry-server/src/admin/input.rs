@@ -125,7 +125,8 @@ fn said(error: &serde_json::Error) -> String {
         return format!("the body is not JSON: {place}");
     }
     let text = error.to_string();
-    let named = ["unknown field `", "missing field `", "duplicate field `"].iter().any(|word| text.starts_with(word));
+    let named =
+        ["unknown field `", "missing field `", "duplicate field `"].iter().any(|word| text.starts_with(word));
     if named {
         return format!("the body is not as expected: {}", cut_text(&text));
     }
@@ -149,7 +150,9 @@ pub(super) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let at = match span {
         Ok(span) => after(now, span.0),
         Err(_) => text.parse().map_err(|_| {
-            Problem::Invalid("`expires` is neither a length of time such as 30d nor a moment in RFC 3339".to_owned())
+            Problem::Invalid(
+                "`expires` is neither a length of time such as 30d nor a moment in RFC 3339".to_owned(),
+            )
         })?,
     };
     if at <= now {
@@ -187,7 +190,9 @@ where
 /// A text for people: printable, and not without end.
 pub(super) fn text(member: &str, text: &str, max: usize) -> Result<(), Problem> {
     if text.chars().any(char::is_control) || text.len() > max {
-        return Err(Problem::Invalid(format!("`{member}` holds control characters, or more than {max} bytes")));
+        return Err(Problem::Invalid(format!(
+            "`{member}` holds control characters, or more than {max} bytes"
+        )));
     }
     Ok(())
 }
@@ -218,7 +223,10 @@ mod tests {
             admin: bool,
         }
         let told = |text: &str| said(&serde_json::from_str::<Sent>(text).unwrap_err());
-        assert_eq!(told(r#"{"admin":"hunter2"}"#), "the body is not as expected: expected a boolean at line 1 column 18");
+        assert_eq!(
+            told(r#"{"admin":"hunter2"}"#),
+            "the body is not as expected: expected a boolean at line 1 column 18"
+        );
         assert!(told(r#"{"admin":true,"x":"hunter2"}"#).contains("unknown field `x`, expected `admin`"));
         assert_eq!(told("{"), "the body is not JSON: line 1, column 1");
         assert!(!told(r#""hunter2""#).contains("hunter2"));

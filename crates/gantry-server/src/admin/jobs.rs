@@ -1,5 +1,6 @@
 //! Work that takes long: what there is, and how far it came.
 
+use gantry_storage::Timestamp;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,6 +8,7 @@ use utoipa::ToSchema;
 use super::rights::Permit;
 use super::{Call, json, listed};
 use crate::http::{Problem, Response};
+use crate::jobs::{JobError, JobReport};
 
 /// A job.
 #[derive(Serialize, ToSchema)]
@@ -41,13 +43,47 @@ pub(super) struct Jobs {
     next: Option<String>,
 }
 
+impl From<JobReport> for Job {
+    fn from(job: JobReport) -> Self {
+        let moment = |seconds: i64| Timestamp(seconds.saturating_mul(1_000_000)).to_string();
+        Self {
+            id: job.id,
+            kind: job.kind,
+            state: job.state,
+            done: job.done,
+            total: job.total,
+            attempts: job.attempts,
+            error: job.error,
+            created: moment(job.created),
+            updated: moment(job.updated),
+            detail: serde_json::json!({
+                "prefix": job.prefix, "to": job.to, "left": job.left, "bytes": job.bytes,
+            }),
+        }
+    }
+}
+
+fn failed(error: JobError) -> Problem {
+    match error {
+        JobError::Storage(error) => error.into(),
+        error => Problem::Invalid(error.to_string()),
+    }
+}
+
 pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem> {
-    call.query.limit()?;
-    call.query.parse::<u64>("before", "a number")?;
-    listed(call, &Jobs { jobs: Vec::new(), next: None }, "before", None)
+    let limit = call.query.limit()?;
+    let before = call.query.parse::<u64>("before", "a number")?;
+    let mut found = call.app.jobs(before, limit + 1).await.map_err(failed)?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|job| job.id.to_string());
+    let jobs = Jobs { jobs: found.into_iter().map(Job::from).collect(), next: next.clone() };
+    listed(call, &jobs, "before", next.as_deref())
 }
 
 pub(super) async fn show(call: &Call<'_>, _: Permit) -> Result<Response, Problem> {
-    let _: u64 = call.argument.parse().map_err(|_| Problem::NotFound("job"))?;
-    json(StatusCode::NOT_FOUND, &()).and(Err(Problem::NotFound("job")))
+    let id: u64 = call.argument.parse().map_err(|_| Problem::NotFound("job"))?;
+    let found = call.app.jobs(Some(id.saturating_add(1)), 1).await.map_err(failed)?;
+    let job = found.into_iter().find(|job| job.id == id).ok_or(Problem::NotFound("job"))?;
+    json(StatusCode::OK, &Job::from(job))
 }

@@ -133,7 +133,8 @@ async fn dispatch(call: &Call<'_>, route: Route, body: ByteSource) -> Result<Res
         }
         Route::TokenShow | Route::TokenRevoke => {
             let token = tokens::named(call).await?;
-            let permit = may(About::Token(&token.subject, &token.scopes)).map_err(|_| Problem::Hidden("token"))?;
+            let permit =
+                may(About::Token(&token.subject, &token.scopes)).map_err(|_| Problem::Hidden("token"))?;
             match route {
                 Route::TokenShow => tokens::show(permit, &token),
                 _ => tokens::revoke(call, permit, &token).await,

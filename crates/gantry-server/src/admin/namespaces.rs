@@ -186,11 +186,7 @@ pub(super) async fn show(call: &Call<'_>, _: Permit, prefix: &Prefix) -> Result<
     json(StatusCode::OK, &Namespace::from(&**namespace))
 }
 
-pub(super) async fn create(
-    call: &Call<'_>,
-    _: Permit,
-    new: NewNamespace,
-) -> Result<Response, Problem> {
+pub(super) async fn create(call: &Call<'_>, _: Permit, new: NewNamespace) -> Result<Response, Problem> {
     let wrong = "`prefix` is neither `/` nor made of whole components of repository names";
     let prefix = prefix(&new.prefix).ok_or_else(|| Problem::Invalid(wrong.to_owned()))?;
     not_of_file(call, &prefix)?;
@@ -252,7 +248,8 @@ pub(super) async fn change(
         return Err(Problem::Forbidden("only server admins change the storage of a namespace".to_owned()));
     }
     let rows = call.meta().namespaces().await?;
-    let mut row = rows.into_iter().find(|row| row.prefix == prefix.text).ok_or(Problem::NotFound("namespace"))?;
+    let mut row =
+        rows.into_iter().find(|row| row.prefix == prefix.text).ok_or(Problem::NotFound("namespace"))?;
     let before = row.clone();
     if let Some(visibility) = change.visibility {
         row.visibility = visibility;

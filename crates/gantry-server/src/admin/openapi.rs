@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
-use utoipa::openapi::{RefOr, Schema};
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::rights::Right;
 use super::route::{Route, Row};
@@ -201,7 +201,9 @@ fn in_path(row: &Row) -> Option<Value> {
     let (_, rest) = row.path.split_once('{')?;
     let name = rest.split_once('}')?.0.trim_end_matches('.');
     let description = match (name, row.path) {
-        ("prefix", _) => "Of the namespace: whole components of names, with slashes as `%2F` or as they are; `%2F` alone is everything.",
+        ("prefix", _) => {
+            "Of the namespace: whole components of names, with slashes as `%2F` or as they are; `%2F` alone is everything."
+        }
         ("name", path) if path.starts_with("/api/storages") => "Of the storage.",
         ("name", _) => "Of the account.",
         _ => "As lists show it.",

@@ -113,21 +113,21 @@ pub(super) fn decide(
         (Right::Oneself, About::Subject(Some(subject))) if *subject == identity.subject => None,
         (Right::Oneself, _) => Some("only server admins may do this, and everybody for their own account"),
         (Right::Holder, About::Token(owner, scopes)) if holds(identity, owner, scopes, rules) => None,
-        (Right::Holder, _) => {
-            Some("only its owner may do this, for a robot's token an admin of all that its scopes match, and server admins")
-        }
+        (Right::Holder, _) => Some(
+            "only its owner may do this, for a robot's token an admin of all that its scopes match, and server admins",
+        ),
         (Right::NamespaceAdmin, About::Pattern(pattern)) if rules.administers_all(identity, pattern) => None,
-        (Right::NamespaceAdmin, _) => {
-            Some("only server admins may do this, and those who have the role `admin` on all that the pattern matches")
-        }
+        (Right::NamespaceAdmin, _) => Some(
+            "only server admins may do this, and those who have the role `admin` on all that the pattern matches",
+        ),
         (Right::Asker, About::Rights(subject, repository))
             if *subject == identity.subject || rules.administers(identity, repository) =>
         {
             None
         }
-        (Right::Asker, _) => {
-            Some("only about oneself; others may ask who have the role `admin` on the repository, and server admins")
-        }
+        (Right::Asker, _) => Some(
+            "only about oneself; others may ask who have the role `admin` on the repository, and server admins",
+        ),
     };
     match no {
         None => Ok(Permit { server_admin }),

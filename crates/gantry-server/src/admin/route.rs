@@ -218,11 +218,16 @@ mod tests {
         assert_eq!(get("/api/namespaces/%2F"), Found::Route(Route::NamespaceShow, "/".into()));
         assert_eq!(get("/api/namespaces/a/b"), Found::Route(Route::NamespaceShow, "a/b".into()));
         assert_eq!(find(&Method::HEAD, "/api/users"), Found::Route(Route::UserList, String::new()));
-        assert_eq!(
-            find(&Method::DELETE, "/api/users/a/logins"),
-            Found::Route(Route::LoginsEnd, "a".into())
-        );
-        for path in ["/api", "/api/", "/api/users/", "/api/users/a/b", "/api/users/%", "/api/users/%ff", "/api/users/a%4"] {
+        assert_eq!(find(&Method::DELETE, "/api/users/a/logins"), Found::Route(Route::LoginsEnd, "a".into()));
+        for path in [
+            "/api",
+            "/api/",
+            "/api/users/",
+            "/api/users/a/b",
+            "/api/users/%",
+            "/api/users/%ff",
+            "/api/users/a%4",
+        ] {
             assert_eq!(get(path), Found::Nothing, "{path}");
         }
         assert_eq!(find(&Method::PUT, "/api/users"), Found::Method("GET, HEAD, POST".into()));

@@ -112,11 +112,15 @@ pub(super) fn wanted(call: &Call<'_>, new: NewToken) -> Result<Wanted, Problem> 
     let scopes: Result<Vec<_>, _> = new.scopes.iter().map(|scope| input::member("scopes", scope)).collect();
     let scopes: Vec<TokenScope> = scopes?;
     let named = |member: &str, name: Result<Subject, _>| {
-        name.map_err(|error: gantry_oci::access::SubjectError| Problem::Invalid(format!("`{member}`: {error}")))
+        name.map_err(|error: gantry_oci::access::SubjectError| {
+            Problem::Invalid(format!("`{member}`: {error}"))
+        })
     };
     let subject = match (&new.robot, &new.owner) {
         (Some(_), Some(_)) => {
-            return Err(Problem::Invalid("a token is either a robot's or of an `owner`, not both".to_owned()));
+            return Err(Problem::Invalid(
+                "a token is either a robot's or of an `owner`, not both".to_owned(),
+            ));
         }
         (Some(_), None) if scopes.is_empty() => {
             return Err(Problem::Invalid("a robot's token needs `scopes`: they are what it may".to_owned()));
@@ -127,7 +131,9 @@ pub(super) fn wanted(call: &Call<'_>, new: NewToken) -> Result<Wanted, Problem> 
         (Some(robot), None) => named("robot", Subject::robot(robot))?,
         (None, Some(owner)) => named("owner", Subject::account(owner))?,
         (None, None) if call.caller.subject.account_name().is_none() => {
-            return Err(Problem::Invalid("`owner` or `robot` is missing: whose token is it to be?".to_owned()));
+            return Err(Problem::Invalid(
+                "`owner` or `robot` is missing: whose token is it to be?".to_owned(),
+            ));
         }
         (None, None) => call.caller.subject.clone(),
     };
@@ -185,11 +191,7 @@ pub(super) fn show(_: Permit, token: &access::Token) -> Result<Response, Problem
     json(StatusCode::OK, &Token::from(token))
 }
 
-pub(super) async fn revoke(
-    call: &Call<'_>,
-    _: Permit,
-    token: &access::Token,
-) -> Result<Response, Problem> {
+pub(super) async fn revoke(call: &Call<'_>, _: Permit, token: &access::Token) -> Result<Response, Problem> {
     let revoked = call.meta().revoke_token(token.id, call.audit(object(token))).await?;
     call.changed(revoked, "token").await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))

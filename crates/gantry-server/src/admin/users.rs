@@ -161,11 +161,7 @@ pub(super) async fn show(call: &Call<'_>, _: Permit) -> Result<Response, Problem
     json(StatusCode::OK, &User::from(&*by_name(call, &call.argument).await?))
 }
 
-pub(super) async fn change(
-    call: &Call<'_>,
-    permit: Permit,
-    change: UserChange,
-) -> Result<Response, Problem> {
+pub(super) async fn change(call: &Call<'_>, permit: Permit, change: UserChange) -> Result<Response, Problem> {
     let account = by_name(call, &call.argument).await?;
     let name = account.name.clone();
     let mut told = Vec::new();
@@ -201,7 +197,8 @@ pub(super) async fn change(
             at: Timestamp::now(),
         };
         let audit = access::AuditEntry { reason: told.join(", "), ..call.audit(&name) };
-        call.changed(call.meta().change_account(&name, row, audit).await?, "account or e-mail address").await?;
+        call.changed(call.meta().change_account(&name, row, audit).await?, "account or e-mail address")
+            .await?;
     }
     json(StatusCode::OK, &User::from(&*by_name(call, &name).await?))
 }
@@ -266,7 +263,9 @@ fn check_groups(groups: &[String]) -> Result<(), Problem> {
     let good = |group: &String| format!("group:{group}").parse::<Subject>().is_ok() && group.len() <= 255;
     match groups.iter().all(good) {
         true => Ok(()),
-        false => Err(Problem::Invalid("`groups` holds one that is empty, too long or not printable".to_owned())),
+        false => {
+            Err(Problem::Invalid("`groups` holds one that is empty, too long or not printable".to_owned()))
+        }
     }
 }
 
@@ -275,7 +274,8 @@ async fn hash(password: String) -> Result<String, Problem> {
     static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
     let failed = |_| Problem::Internal("a password could not be hashed");
     let _place = PLACES.acquire().await.map_err(|_| Problem::Internal("a password could not be hashed"))?;
-    let hashed = tokio::task::spawn_blocking(move || password::hash_password(&password)).await.map_err(failed)?;
+    let hashed =
+        tokio::task::spawn_blocking(move || password::hash_password(&password)).await.map_err(failed)?;
     hashed.map_err(|error| match error {
         PasswordError::Failed => Problem::Internal("a password could not be hashed"),
         _ => Problem::Invalid(format!("`password`: {error}")),

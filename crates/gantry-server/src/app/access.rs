@@ -9,15 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use gantry_oci::access::Role;
 use gantry_storage::meta::access::{AuditEntry, Changed, NewAccount, SigningKey};
-use gantry_storage::{MetaStore, Timestamp};
+use gantry_storage::{MetaStore, Storages, Timestamp};
 use tokio::sync::Mutex;
 
 use super::AppError;
 use crate::auth::bearer::{Bearer, KeyAlgorithm, Keys, SigningKeyRow, generate};
 use crate::auth::foreign::Foreign;
-use crate::auth::{Auth, AuthOpenError, AuthParts, Source, password};
-use crate::config::{Config, ConfigError};
-use crate::policy::{GrantRule, Namespace, Origin, Parts, Rules};
+use crate::auth::{Addresses, Auth, AuthOpenError, AuthParts, Ldap, Source, password};
+use crate::config::{Config, ConfigError, NamespaceEntry, WrittenGrant};
+use crate::policy::{GrantRule, NamespaceParts, Origin, Parts, Rules};
+use crate::registry::Prefixes;
 
 /// The name of the account that `GANTRY_ADMIN_PASSWORD_FILE` makes.
 const FIRST_ADMIN: &str = "admin";
@@ -30,6 +31,8 @@ pub(crate) struct Access {
     /// What does not change while the server runs.
     written: Parts,
     rules: ArcSwap<Rules>,
+    /// What the namespaces say of where pushes go.
+    placement: (Arc<Prefixes>, Storages),
     /// The count of changes that `rules` is made from.
     generation: AtomicU64,
     compiling: Mutex<()>,
@@ -40,7 +43,11 @@ impl Access {
     ///
     /// # Errors
     /// A source does not open, or the server would stand open to the network although nobody said so.
-    pub(super) async fn open(config: &Config, meta: Arc<dyn MetaStore>) -> Result<Self, AppError> {
+    pub(super) async fn open(
+        config: &Config,
+        meta: Arc<dyn MetaStore>,
+        placement: (Arc<Prefixes>, Storages),
+    ) -> Result<Self, AppError> {
         let settings = &config.settings.auth;
         let foreign = Foreign::open(&settings.issuer, &settings.oidc).map_err(AuthOpenError::from)?;
         let issuer = config.settings.server.public_url.clone().unwrap_or_else(|| "gantry".to_owned());
@@ -50,7 +57,9 @@ impl Access {
             htpasswd: settings.htpasswd.file.clone(),
             foreign,
             bearer,
-            others: config.ldap.is_some() || settings.client_certificates.user.is_some(),
+            ldap: config.ldap.as_ref().map(Ldap::open).transpose().map_err(AuthOpenError::from)?,
+            certificates: settings.client_certificates.user.is_some(),
+            addresses: Addresses::new(&settings.addresses),
         })?;
         if let Some(file) = &config.admin_password_file {
             first_admin(&*meta, file).await?;
@@ -59,8 +68,8 @@ impl Access {
             anonymous: settings.anonymous,
             accounts: false,
             delete: config.settings.registry.delete.clone(),
-            namespaces: Vec::new(),
-            grants: Vec::new(),
+            namespaces: config.settings.namespace.iter().map(namespace_of_file).collect(),
+            grants: config.grants.iter().map(grant_of_file).collect(),
             source_roles: source_roles(settings),
         };
         let access = Self {
@@ -68,6 +77,7 @@ impl Access {
             meta,
             rules: ArcSwap::from_pointee(Rules::new(written.clone())),
             written,
+            placement,
             generation: AtomicU64::new(u64::MAX),
             compiling: Mutex::default(),
         };
@@ -107,10 +117,10 @@ impl Access {
         }
         let mut parts = self.written.clone();
         parts.accounts = self.auth.has_accounts();
-        parts.namespaces.extend(self.meta.namespaces().await?.into_iter().map(|row| Namespace {
+        parts.namespaces.extend(self.meta.namespaces().await?.into_iter().map(|row| NamespaceParts {
             prefix: row.prefix,
             storage: row.storage,
-            visibility: row.visibility,
+            visibility: Some(row.visibility),
             immutable: row.immutable,
             protected: row.protected,
             description: row.description,
@@ -122,7 +132,11 @@ impl Access {
             pattern: row.pattern,
             origin: Origin::Row,
         }));
-        self.rules.store(Arc::new(Rules::new(parts)));
+        let rules = Rules::new(parts);
+        let (placement, storages) = &self.placement;
+        let named = rules.namespaces();
+        placement.replace(storages, named.iter().map(|one| (one.prefix.as_str(), one.storage.as_str())));
+        self.rules.store(Arc::new(rules));
         Ok(())
     }
 
@@ -159,11 +173,28 @@ impl Access {
 /// The roles that methods give.
 fn source_roles(auth: &crate::config::AuthSettings) -> Vec<(Source, Role, &'static str)> {
     let given = [
-        (Source::Htpasswd, Some(Role::Delete), "auth.htpasswd.role"),
+        (Source::Htpasswd, auth.htpasswd.role.role(), "auth.htpasswd.role"),
         (Source::Ldap, auth.ldap.role.role(), "auth.ldap.role"),
         (Source::Certificate, auth.client_certificates.role.role(), "auth.client_certificates.role"),
     ];
     given.into_iter().filter_map(|(source, role, key)| Some((source, role?, key))).collect()
+}
+
+fn namespace_of_file(entry: &NamespaceEntry) -> NamespaceParts {
+    NamespaceParts {
+        prefix: entry.prefix.clone(),
+        storage: entry.storage.to_string(),
+        visibility: entry.visibility,
+        immutable: entry.tags.immutable.clone(),
+        protected: entry.tags.protected.clone(),
+        description: entry.description.clone(),
+        origin: Origin::File,
+    }
+}
+
+fn grant_of_file(grant: &WrittenGrant) -> GrantRule {
+    let WrittenGrant { subject, role, pattern } = grant.clone();
+    GrantRule { subject, role, pattern, origin: Origin::File }
 }
 
 fn key_of_row(row: SigningKey) -> Option<SigningKeyRow> {

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gantry_oci::access::Subject;
 use gantry_storage::meta::access::{Account, Login, LoginKind, Token};
@@ -96,6 +96,9 @@ pub enum AuthOpenError {
     /// The htpasswd file.
     #[error(transparent)]
     Htpasswd(#[from] HtpasswdError),
+    /// The directory.
+    #[error(transparent)]
+    Ldap(#[from] OpenLdapError),
     /// Keys of a foreign issuer.
     #[error(transparent)]
     Foreign(#[from] ForeignOpenError),
@@ -126,8 +129,12 @@ pub struct AuthParts {
     pub foreign: Foreign,
     /// Our own tokens.
     pub bearer: Bearer,
-    /// Whether there is a way to be somebody beside those above and rows.
-    pub others: bool,
+    /// `[auth.ldap]`
+    pub ldap: Option<Ldap>,
+    /// Whether client certificates name anybody.
+    pub certificates: bool,
+    /// `[auth.addresses]`
+    pub addresses: Addresses,
 }
 
 /// All sources of identity.
@@ -136,7 +143,10 @@ pub struct Auth {
     htpasswd: Option<Htpasswd>,
     foreign: Foreign,
     bearer: Bearer,
-    others: bool,
+    ldap: Option<Ldap>,
+    certificates: bool,
+    addresses: Addresses,
+    failures: Failures,
     /// Whether there are accounts or tokens as rows.
     rows: AtomicBool,
     remember: Remember,
@@ -167,7 +177,10 @@ impl Auth {
             htpasswd: parts.htpasswd.map(Htpasswd::open).transpose()?,
             foreign: parts.foreign,
             bearer: parts.bearer,
-            others: parts.others,
+            ldap: parts.ldap,
+            certificates: parts.certificates,
+            addresses: parts.addresses,
+            failures: Failures::default(),
             rows: AtomicBool::new(false),
             remember: Remember::new(),
             checks: Arc::new(Semaphore::new(CHECKS)),
@@ -180,7 +193,8 @@ impl Auth {
         self.rows.load(Ordering::Relaxed)
             || self.htpasswd.is_some()
             || !self.foreign.is_empty()
-            || self.others
+            || self.ldap.is_some()
+            || self.certificates
     }
 
     /// Tells whether there are accounts or tokens as rows.
@@ -203,6 +217,9 @@ impl Auth {
         if let Some(htpasswd) = &self.htpasswd {
             htpasswd.reload();
         }
+        if let Some(ldap) = &self.ldap {
+            ldap.reload();
+        }
     }
 
     /// Says who is calling.
@@ -212,6 +229,7 @@ impl Auth {
     /// # Errors
     /// Credentials that are nobody's: never taken for an anonymous caller, also where anonymous callers may read (N-3).
     pub async fn identify(&self, asking: &Asking<'_>) -> Result<Identity, AuthError> {
+        self.admit(asking.address)?;
         if !self.has_accounts() {
             return Ok(Identity::anonymous());
         }
@@ -221,6 +239,14 @@ impl Auth {
             Presented::Basic(credentials) => self.basic(credentials, asking).await,
             Presented::Bearer(token) => self.token(&token, asking).await,
         }
+    }
+
+    /// N-9: whether this address is served at all.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn admit(&self, address: IpAddr) -> Result<(), AuthError> {
+        if self.addresses.admits(address) { Ok(()) } else { Err(AuthError::Address) }
     }
 
     /// What comes with the connection or the browser.
@@ -354,8 +380,28 @@ impl Auth {
         }
     }
 
-    /// A-23, N-3: name and password; else the password is a token, under any name.
+    /// A-23, N-3: name and password; else the password is a token, under any name. N-10: who fails too often waits.
     async fn basic(&self, credentials: Credentials, asking: &Asking<'_>) -> Result<Identity, AuthError> {
+        let (name, address) = (credentials.name.clone(), asking.address);
+        self.not_waiting(&name, address)?;
+        let found = self.recognise(credentials, asking).await;
+        match &found {
+            Ok(_) => self.failures.succeeded(&name, address),
+            Err(AuthError::Refused | AuthError::BadToken(_) | AuthError::NoToken) => {
+                self.failures.failed(&name, address, Instant::now());
+            }
+            Err(_) => {}
+        }
+        found
+    }
+
+    fn not_waiting(&self, name: &str, address: IpAddr) -> Result<(), AuthError> {
+        self.failures
+            .check(name, address, Instant::now())
+            .map_err(|wait| AuthError::Wait(wait.seconds().max(1)))
+    }
+
+    async fn recognise(&self, credentials: Credentials, asking: &Asking<'_>) -> Result<Identity, AuthError> {
         // No password of an account begins as tokens do, so looking for a token first changes nothing but the time.
         if let Some(token) = self.stored_token(&credentials.password).await? {
             return self.of_token(&token).await;
@@ -364,6 +410,9 @@ impl Auth {
             && self.foreign.concerns(text)
         {
             return self.foreign(text).await;
+        }
+        if credentials.name.is_empty() {
+            return Err(AuthError::Refused);
         }
         self.password(credentials, asking.address).await
     }
@@ -456,6 +505,10 @@ impl Auth {
         {
             return Ok(identity.clone());
         }
+        let local = account.is_some() || listed.as_ref().is_some_and(htpasswd::Hash::is_real);
+        if !local && let Some(ldap) = &self.ldap {
+            return self.directory(ldap, credentials, address).await;
+        }
         let _place = self.waiting.enter(address).ok_or(AuthError::Busy)?;
         // The semaphore is never closed; if it were, refusing is the safe answer.
         let permit = Arc::clone(&self.checks).acquire_owned().await.map_err(|_| AuthError::Refused)?;
@@ -465,6 +518,8 @@ impl Auth {
         {
             return Ok(identity.clone());
         }
+        // Many may have waited in line while the first of them failed.
+        self.not_waiting(&credentials.name, address)?;
         let rows = self.rows.load(Ordering::Relaxed);
         let check = tokio::task::spawn_blocking(move || {
             // Held by the work and not by the request: a client that hangs up does not make room for another check.
@@ -490,6 +545,38 @@ struct Payload {
     service: String,
     login: bearer::Login,
 }
+
+impl Auth {
+    /// Somebody who has no account here. The directory is asked again every minute: it knows when somebody leaves a group.
+    async fn directory(
+        &self,
+        ldap: &Ldap,
+        credentials: Credentials,
+        address: IpAddr,
+    ) -> Result<Identity, AuthError> {
+        let known = self.remember.knows(DIRECTORY, &credentials, Stays::AMinute);
+        let person = match known {
+            Some(said) => said,
+            None => {
+                let _place = self.waiting.enter(address).ok_or(AuthError::Busy)?;
+                let found = ldap.check(&credentials.name, &credentials.password).await;
+                let found = found.map_err(|_| AuthError::Unavailable("the directory"))?;
+                let Person { name, groups } = found.ok_or(AuthError::Refused)?;
+                let said: Arc<[String]> = std::iter::once(name).chain(groups).collect();
+                self.remember.learn(DIRECTORY, &credentials, Arc::clone(&said));
+                said
+            }
+        };
+        let (name, groups) = person.split_first().ok_or(AuthError::Refused)?;
+        let mut identity =
+            Identity::plain(Subject::ldap(name), Source::Ldap, Credential::Password).known_parts();
+        identity.groups = groups.to_vec();
+        Ok(Identity::known(identity))
+    }
+}
+
+/// What passwords of the directory are remembered under.
+const DIRECTORY: &str = "ldap";
 
 const DATABASE: AuthError = AuthError::Unavailable("the database");
 

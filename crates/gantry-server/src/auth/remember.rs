@@ -24,7 +24,8 @@ pub(super) struct Remember {
 #[derive(Clone)]
 struct Known {
     since: Instant,
-    groups: Arc<[String]>,
+    /// What was said of them then.
+    said: Arc<[String]>,
 }
 
 /// Whether use prolongs what is known.
@@ -45,7 +46,7 @@ impl Remember {
         Self { key, known: Mutex::default() }
     }
 
-    /// The groups that came with these credentials, if they were good against `verifier` a moment ago.
+    /// What was said of these credentials, if they were good against `verifier` a moment ago.
     pub(super) fn knows(
         &self,
         verifier: &str,
@@ -58,18 +59,18 @@ impl Remember {
         if stays == Stays::WhileUsed {
             known.since = Instant::now();
         }
-        Some(Arc::clone(&known.groups))
+        Some(Arc::clone(&known.said))
     }
 
     /// Keeps credentials that were just found to be good.
-    pub(super) fn learn(&self, verifier: &str, credentials: &Credentials, groups: Arc<[String]>) {
+    pub(super) fn learn(&self, verifier: &str, credentials: &Credentials, said: Arc<[String]>) {
         let hash = self.hash(verifier, credentials);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.retain(|_, known| known.since.elapsed() < KEPT);
         }
         if known.len() < MOST {
-            known.insert(hash, Known { since: Instant::now(), groups });
+            known.insert(hash, Known { since: Instant::now(), said });
         }
     }
 

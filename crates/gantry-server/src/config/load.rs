@@ -3,6 +3,7 @@
 //! Each source is checked by itself before they are laid over each other, so that an error names the place
 //! where somebody wrote it: file and line, the variable, or the argument.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +59,7 @@ pub enum ConfigError {
     #[error("{key} {what}")]
     Value {
         /// The key.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// What is wrong, and what was expected.
         what: String,
     },

@@ -5,11 +5,14 @@
 //! says what to do. Nothing reads the environment later.
 
 mod load;
+mod namespaces;
 mod settings;
 mod sources;
 mod tokens;
 mod value;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,14 +20,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use load::{ConfigError, Sources, admin_password_file, arm_failpoints, environment, load};
+pub use namespaces::WrittenGrant;
 pub use settings::{
-    Alpn, Anonymous, Auth as AuthSettings, Deletable, LogFormat, LogLevel, Settings, Tls as TlsSettings,
-    TlsVersion,
+    Alpn, Anonymous, Auth as AuthSettings, Deletable, LogFormat, LogLevel, NamespaceEntry, Settings,
+    Tls as TlsSettings, TlsVersion,
 };
 pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole};
 pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
 pub(crate) use tokens::{is_url, web_address};
-pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Secret, SecretError, Span, Texts};
+pub use value::{
+    ByteSize, Limit, OptionalAddress, OptionalSpan, Secret, SecretError, Span, StorageName, Texts,
+};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -36,6 +42,10 @@ pub struct Config {
     pub settings: Settings,
     /// Where data lives.
     pub data_dir: PathBuf,
+    /// The directories of the storages beside `default`, by name.
+    pub storages: BTreeMap<String, PathBuf>,
+    /// The grants of `[[namespace]]` tables.
+    pub grants: Vec<WrittenGrant>,
     /// The file with the password of the first account: see [`admin_password_file`].
     pub admin_password_file: Option<PathBuf>,
     /// The certificate and key, when the registry speaks TLS.
@@ -154,19 +164,38 @@ impl Config {
                 "is 0: expected at least one byte; verify.interval = \"off\" ends checks",
             ));
         }
-        Ok(Self { settings, data_dir, admin_password_file: None, tls, ldap, base_path })
+        let storages = storages(&settings)?;
+        let grants = namespaces::check(&settings)?;
+        Ok(Self { settings, data_dir, storages, grants, admin_password_file: None, tls, ldap, base_path })
     }
 
     /// Whether a method is configured by which callers can be somebody, beside accounts in the database.
     pub fn has_methods(&self) -> bool {
         let auth = &self.settings.auth;
-        auth.htpasswd.file.is_some() || !auth.issuer.is_empty() || !auth.oidc.is_empty()
+        auth.htpasswd.file.is_some()
+            || self.ldap.is_some()
+            || auth.client_certificates.user.is_some()
+            || !auth.issuer.is_empty()
+            || !auth.oidc.is_empty()
     }
 
     /// The database's file.
     pub fn database(&self) -> PathBuf {
         let written = self.settings.metadata.sqlite.path.clone();
         written.unwrap_or_else(|| self.data_dir.join("gantry.db"))
+    }
+
+    /// The directory of a storage.
+    pub fn storage_path(&self, name: &str) -> PathBuf {
+        match self.storages.get(name) {
+            Some(path) => path.clone(),
+            None => self.default_storage().unwrap_or_else(|| self.data_dir.clone()),
+        }
+    }
+
+    /// The directory of the storage `default`; `None`: the data directory.
+    pub fn default_storage(&self) -> Option<PathBuf> {
+        self.settings.storage.0.get(&StorageName::default()).and_then(|entry| entry.local.path.clone())
     }
 
     /// Where the registry listens.
@@ -188,6 +217,20 @@ impl Config {
 /// What stands in `iss` of our own tokens.
 fn token_issuer(settings: &Settings) -> &str {
     settings.server.public_url.as_deref().unwrap_or("gantry")
+}
+
+/// The directories of the storages beside `default`.
+fn storages(settings: &Settings) -> Result<BTreeMap<String, PathBuf>, ConfigError> {
+    let others = settings.storage.0.iter().filter(|(name, _)| **name != StorageName::default());
+    others
+        .map(|(name, entry)| match &entry.local.path {
+            Some(path) => Ok((name.to_string(), path.clone())),
+            None => Err(wrong(
+                format!("storage.{name}.local.path"),
+                "is missing: only the storage `default` has a directory of its own accord",
+            )),
+        })
+        .collect()
 }
 
 /// A promise must outlive what relies on it.
@@ -214,8 +257,8 @@ fn check_sweep(sweep: &settings::Sweep) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn wrong(key: &'static str, what: &str) -> ConfigError {
-    ConfigError::Value { key, what: what.to_owned() }
+fn wrong(key: impl Into<Cow<'static, str>>, what: &str) -> ConfigError {
+    ConfigError::Value { key: key.into(), what: what.to_owned() }
 }
 
 /// The path of an absolute http(s) URL, without a slash at its end.

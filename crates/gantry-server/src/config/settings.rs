@@ -3,14 +3,16 @@
 //! One struct for each table of `gantry.example.toml`, in the same order. Nothing here is interpreted;
 //! [`super::Config`] is the second stage.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use gantry_oci::access::{TagPattern, Visibility};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap};
+use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap, MethodRole};
 use super::tokens::{Issuer, Oidc};
-use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span};
+use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span, StorageName};
 
 /// A table of the file: its keys with their defaults, and nothing else.
 macro_rules! table {
@@ -49,6 +51,8 @@ table! {
         metadata: Metadata = Metadata::default(),
         /// `[storage]`
         storage: Storage = Storage::default(),
+        /// `[[namespace]]`
+        namespace: Vec<NamespaceEntry> = Vec::new(),
         /// `[auth]`
         auth: Auth = Auth::default(),
         /// `[registry]`
@@ -182,11 +186,28 @@ table! {
     }
 }
 
-table! {
-    /// `[storage]`: where bytes are kept, by name.
-    Storage {
-        /// `[storage.default]`
-        default: StorageEntry = StorageEntry::default(),
+/// `[storage]`: where bytes are kept, by name. `default` is always there.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(from = "BTreeMap<StorageName, StorageEntry>")]
+pub struct Storage(pub BTreeMap<StorageName, StorageEntry>);
+
+impl From<BTreeMap<StorageName, StorageEntry>> for Storage {
+    fn from(mut written: BTreeMap<StorageName, StorageEntry>) -> Self {
+        written.entry(StorageName::default()).or_default();
+        Self(written)
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::from(BTreeMap::new())
+    }
+}
+
+#[cfg(test)]
+impl super::tests::Keys for Storage {
+    fn keys(path: &str, found: &mut Vec<String>) {
+        StorageEntry::keys(&format!("{path}.default"), found);
     }
 }
 
@@ -201,8 +222,36 @@ table! {
 table! {
     /// `[storage.NAME.local]`: a directory in the layout of the Distribution registry.
     Local {
-        /// The directory; by default the data directory.
+        /// The directory; of `default`, the data directory if it is not written.
         path: Option<PathBuf> = None,
+    }
+}
+
+table! {
+    /// `[[namespace]]`: what holds for the repositories below a prefix.
+    NamespaceEntry {
+        /// Whole components: `team` covers `team` and `team/app`. The empty text is everything.
+        prefix: String = String::new(),
+        /// Where pushes go.
+        storage: StorageName = StorageName::default(),
+        /// Who sees it without a right; unset: as what stands around it.
+        visibility: Option<Visibility> = None,
+        /// Rights: `SUBJECT ROLE`, on the prefix, or `SUBJECT ROLE PATTERN` on a part of it.
+        grants: Vec<String> = Vec::new(),
+        /// `[namespace.tags]`
+        tags: TagRules = TagRules::default(),
+        /// For people.
+        description: String = String::new(),
+    }
+}
+
+table! {
+    /// `[namespace.tags]`: tags that stay.
+    TagRules {
+        /// Tags that cannot be moved or removed, by anybody.
+        immutable: Vec<TagPattern> = Vec::new(),
+        /// Tags that only an admin moves or removes.
+        protected: Vec<TagPattern> = Vec::new(),
     }
 }
 
@@ -249,6 +298,8 @@ table! {
     Htpasswd {
         /// The file.
         file: Option<PathBuf> = None,
+        /// The role that these accounts have everywhere.
+        role: MethodRole = MethodRole::Delete,
     }
 }
 

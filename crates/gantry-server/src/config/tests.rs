@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 use super::settings::{self, Settings};
 use super::value::Address;
+use gantry_oci::access::{TagPattern, Visibility};
+
 use super::*;
 
 /// Lists the keys of a table; a value is one key.
@@ -31,6 +33,9 @@ one_key!(
     OptionalAddress,
     OptionalSpan,
     Span,
+    StorageName,
+    Option<Visibility>,
+    Vec<TagPattern>,
     TlsVersion,
     LogFormat,
     LogLevel,
@@ -60,7 +65,7 @@ macro_rules! list_of_tables {
         }
     )*};
 }
-list_of_tables!(IssuerSettings, OidcSettings);
+list_of_tables!(IssuerSettings, OidcSettings, NamespaceEntry);
 
 /// The keys of a file; a value that is a table by itself is one of `expected`.
 fn keys_of(text: &str, expected: &[String]) -> Vec<String> {
@@ -133,6 +138,14 @@ fn mistakes_in_the_file_are_told_with_line_and_expectation() {
     assert!(error.starts_with("FILE:3:") && error.contains("4MiB"), "{error}");
     let error = error_of("[auth]\nanonymous = \"maybe\"\n");
     assert!(error.starts_with("FILE:2:") && error.contains("`read`"), "{error}");
+    let error = error_of("[storage.default.local]\n[storage.Archive.local]\npath = \"/x\"\n");
+    assert!(error.starts_with("FILE:2: `Archive` is not a name for a storage"), "{error}");
+    let error = error_of("[storage.archive.local]\npat = \"/x\"\n");
+    assert!(error.starts_with("FILE:2: unknown field `pat`, expected `path`"), "{error}");
+    let error = error_of("[storage.archive.tape]\n");
+    assert!(error.starts_with("FILE:1: unknown field `tape`, expected `local`"), "{error}");
+    let error = error_of("[[namespace]]\nprefix = \"a\"\n[[namespace]]\nstorage = \"a b\"\n");
+    assert!(error.starts_with("FILE:4: `a b` is not a name for a storage"), "{error}");
     let error = error_of("[server\n");
     assert!(error.starts_with("FILE:1:"), "{error}");
 }
@@ -171,6 +184,10 @@ fn config(arguments: &[&str]) -> Result<Config, String> {
 #[test]
 fn what_cannot_work_is_refused() {
     for (arguments, told) in [
+        (&["storage.archive.local={}"][..], "storage.archive.local.path is missing"),
+        (&["namespace=[{prefix=\"a\", storage=\"archive\"}]"], "add [storage.archive.local]"),
+        (&["namespace=[{prefix=\"a\"}, {prefix=\"a\"}]"], "namespace `a` is there twice"),
+        (&["namespace=[{prefix=\"a/\"}]"], "namespace `a/` is no prefix"),
         (&["server.tls.certificate=a"][..], "server.tls.key"),
         (&["server.tls.key=a"], "server.tls.certificate"),
         (&["server.tls.alpn=[]"], "server.tls.alpn"),

@@ -352,6 +352,46 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
+/// The name of a storage: lower-case letters, digits and dashes, not beginning with a dash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StorageName(String);
+
+impl StorageName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for StorageName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl FromStr for StorageName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let good = (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| letter(byte) || byte == b'-')
+            && !text.starts_with('-');
+        if good {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "`{text}` is not a name for a storage: expected lower-case letters, digits and dashes, such as \"archive\""
+        ))
+    }
+}
+
+impl fmt::Display for StorageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Accepts a string or a bare number and hands its text to `FromStr`; prints by `Display`.
 macro_rules! written_as_text {
     ($($type:ty),*) => {$(
@@ -367,7 +407,7 @@ macro_rules! written_as_text {
         }
     )*};
 }
-written_as_text!(ByteSize, Limit, Span, OptionalSpan, OptionalAddress, Address);
+written_as_text!(ByteSize, Limit, Span, OptionalSpan, OptionalAddress, Address, StorageName);
 
 struct TextVisitor;
 

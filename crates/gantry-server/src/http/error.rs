@@ -298,19 +298,13 @@ pub(super) fn storage_words(error: &StorageError) -> (StatusCode, &'static str, 
         StorageError::Full { .. } => {
             (StatusCode::INSUFFICIENT_STORAGE, "no space left in the registry's storage", None)
         }
-        StorageError::ReadOnly { .. } => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the registry is read-only after a storage failure",
-            Some("60"),
-        ),
+        StorageError::ReadOnly { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the registry is read-only after a storage failure", Some("60"))
+        }
         StorageError::Unavailable { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "the registry's storage does not answer", Some("5"))
         }
-        _ => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal error; the request id leads to the log",
-            None,
-        ),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal error; the request id leads to the log", None),
     }
 }
 

@@ -51,6 +51,11 @@ struct GroupLabels {
     operations: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StorageLabels {
+    storage: String,
+}
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
@@ -87,8 +92,8 @@ pub struct Metrics {
 pub trait StoreReadings: Send + Sync + 'static {
     /// Counters of the metadata store.
     fn meta(&self) -> MetaStats;
-    /// Space where the bytes are.
-    fn space(&self) -> Option<Space>;
+    /// Space where the bytes are, by storage.
+    fn space(&self) -> Vec<(Arc<str>, Space)>;
     /// Whether writes are accepted.
     fn writable(&self) -> bool;
     /// Upload sessions that this process holds.
@@ -272,20 +277,20 @@ impl Collector for StoreCollector {
             stats.cache_bytes,
         )?;
         gauge("database_size", "Size of the database file", Some(&Unit::Bytes), stats.database_bytes)?;
-        if let Some(space) = self.0.space() {
-            gauge(
-                "disk_total",
-                "Size of the file system that holds the blobs",
-                Some(&Unit::Bytes),
-                space.total,
-            )?;
-            gauge(
-                "disk_free",
-                "Space left on the file system that holds the blobs",
-                Some(&Unit::Bytes),
-                space.free,
-            )?;
-        }
+        let space = self.0.space();
+        let mut by_storage = |name: &str, help: &str, read: fn(&Space) -> u64| {
+            if space.is_empty() {
+                return Ok(());
+            }
+            let mut family = to.encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Gauge)?;
+            for (storage, space) in &space {
+                let gauge = ConstGauge::<i64>::new(i64::try_from(read(space)).unwrap_or(i64::MAX));
+                gauge.encode(family.encode_family(&StorageLabels { storage: storage.to_string() })?)?;
+            }
+            Ok(())
+        };
+        by_storage("disk_total", "Size of the file system that holds a storage", |space| space.total)?;
+        by_storage("disk_free", "Space left on the file system that holds a storage", |space| space.free)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::<u64>::new(value);
             to.encode_descriptor(name, help, None, MetricType::Counter)

@@ -20,7 +20,7 @@ use crate::config::{Anonymous, Deletable};
 
 pub use explain::{Asked, Explanation};
 pub use right::{Missing, Why};
-pub use rules::{GrantRule, Namespace, Origin, Parts, Rules};
+pub use rules::{GrantRule, Namespace, NamespaceParts, Origin, Parts, Rules};
 
 /// What a request needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

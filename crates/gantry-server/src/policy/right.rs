@@ -135,13 +135,13 @@ impl Rules {
             return Ok(Why::ServerAdmin);
         }
         // What nobody in particular may do, everybody may.
-        if self.anonymous == Anonymous::Write && namespace.origin == Origin::Default {
+        if self.anonymous == Anonymous::Write && namespace.by_default {
             return Ok(if self.is_open() { Why::Open } else { Why::Anonymous(Anonymous::Write) });
         }
         if action == Action::Pull && self.is_public(identity, repository) {
-            return Ok(match namespace.origin {
-                Origin::Default => Why::Anonymous(self.anonymous),
-                _ => visible(namespace),
+            return Ok(match namespace.by_default {
+                true => Why::Anonymous(self.anonymous),
+                false => visible(namespace),
             });
         }
         if identity.is_anonymous() && self.anonymous == Anonymous::None {

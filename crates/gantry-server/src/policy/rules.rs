@@ -10,6 +10,20 @@ use gantry_storage::meta::access::TagLocks;
 use crate::auth::{Identity, Source};
 use crate::config::{Anonymous, Deletable};
 
+/// Settings of all repositories below a prefix, as they are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Namespace`")]
+pub struct NamespaceParts {
+    pub prefix: String,
+    pub storage: String,
+    /// Unset: as what stands around it.
+    pub visibility: Option<Visibility>,
+    pub immutable: Vec<TagPattern>,
+    pub protected: Vec<TagPattern>,
+    pub description: String,
+    pub origin: Origin,
+}
+
 /// Settings of all repositories below a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
@@ -27,6 +41,8 @@ pub struct Namespace {
     pub description: String,
     /// Where it stands.
     pub origin: Origin,
+    /// Who sees it is not said here nor around it: `auth.anonymous` decides.
+    pub by_default: bool,
 }
 
 /// Where a rule stands, and so where it can be changed.
@@ -73,7 +89,7 @@ pub struct Parts {
     /// What may be deleted at all.
     pub delete: Vec<Deletable>,
     /// Of the file and of rows, the file's first.
-    pub namespaces: Vec<Namespace>,
+    pub namespaces: Vec<NamespaceParts>,
     /// Of the file and of rows.
     pub grants: Vec<GrantRule>,
     /// The role that everybody has whom a source vouches for, and the key that says so.
@@ -114,13 +130,9 @@ impl Rules {
             protected: Vec::new(),
             description: String::new(),
             origin: Origin::Default,
+            by_default: true,
         });
-        let mut namespaces = HashMap::new();
-        for namespace in parts.namespaces {
-            namespaces
-                .entry(namespace.prefix.clone().into_boxed_str())
-                .or_insert_with(|| Arc::new(namespace));
-        }
+        let namespaces = compile(parts.namespaces, &root);
         let mut grants: HashMap<Subject, Vec<GrantRule>> = HashMap::new();
         for grant in parts.grants {
             grants.entry(grant.subject.clone()).or_default().push(grant);
@@ -153,16 +165,7 @@ impl Rules {
 
     /// The namespace with the longest prefix of a name.
     pub fn namespace_of(&self, repository: &str) -> &Arc<Namespace> {
-        let mut prefix = repository;
-        loop {
-            if let Some(namespace) = self.namespaces.get(prefix) {
-                return namespace;
-            }
-            match prefix.rfind('/') {
-                Some(slash) => prefix = prefix.get(..slash).unwrap_or_default(),
-                None => return self.namespaces.get("").unwrap_or(&self.root),
-            }
-        }
+        longest(&self.namespaces, repository).unwrap_or(&self.root)
     }
 
     /// The namespace with exactly this prefix.
@@ -251,9 +254,7 @@ impl Rules {
         let role_everywhere = identity.admin || self.source_role(identity.source).is_some();
         let root = self.namespace_of("");
         let root_open = root.visibility == Visibility::Public
-            || identity.is_anonymous()
-                && self.anonymous == Anonymous::Write
-                && root.origin == Origin::Default;
+            || identity.is_anonymous() && self.anonymous == Anonymous::Write && root.by_default;
         if role_everywhere || root_open {
             return None;
         }
@@ -277,4 +278,39 @@ impl Rules {
         });
         Some(prefixes)
     }
+}
+
+/// The namespace with the longest prefix of a name.
+fn longest<'a>(of: &'a HashMap<Box<str>, Arc<Namespace>>, name: &str) -> Option<&'a Arc<Namespace>> {
+    let mut prefix = name;
+    loop {
+        if let Some(namespace) = of.get(prefix) {
+            return Some(namespace);
+        }
+        match prefix.rfind('/') {
+            Some(slash) => prefix = prefix.get(..slash).unwrap_or_default(),
+            None => return of.get(""),
+        }
+    }
+}
+
+/// The first with a prefix counts. From the outside in, since what is not said is as around it.
+fn compile(mut parts: Vec<NamespaceParts>, root: &Arc<Namespace>) -> HashMap<Box<str>, Arc<Namespace>> {
+    parts.sort_by_key(|parts| parts.prefix.len());
+    let mut compiled: HashMap<Box<str>, Arc<Namespace>> = HashMap::new();
+    for parts in parts {
+        let around = longest(&compiled, &parts.prefix).unwrap_or(root);
+        let namespace = Namespace {
+            visibility: parts.visibility.unwrap_or(around.visibility),
+            by_default: parts.visibility.is_none() && around.by_default,
+            prefix: parts.prefix,
+            storage: parts.storage,
+            immutable: parts.immutable,
+            protected: parts.protected,
+            description: parts.description,
+            origin: parts.origin,
+        };
+        compiled.entry(namespace.prefix.clone().into_boxed_str()).or_insert_with(|| Arc::new(namespace));
+    }
+    compiled
 }

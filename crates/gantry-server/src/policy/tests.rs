@@ -60,11 +60,11 @@ fn grant(subject: &str, role: Role, pattern: &str) -> GrantRule {
     }
 }
 
-fn namespace(prefix: &str, visibility: Visibility) -> Namespace {
-    Namespace {
+fn namespace(prefix: &str, visibility: Visibility) -> NamespaceParts {
+    NamespaceParts {
         prefix: prefix.to_owned(),
         storage: "default".to_owned(),
-        visibility,
+        visibility: Some(visibility),
         immutable: vec!["v*".parse().unwrap()],
         protected: vec!["stable".parse().unwrap()],
         description: String::new(),
@@ -183,6 +183,24 @@ fn n_16_visibility() {
             assert!(prefixes.iter().any(below), "{} {repository} {prefixes:?}", who.subject);
         }
     }
+}
+
+/// A namespace that only says where bytes go changes nothing for anybody.
+#[test]
+fn what_a_namespace_does_not_say_is_as_around_it() {
+    let storage_only = |prefix| NamespaceParts { visibility: None, ..namespace(prefix, Visibility::Public) };
+    let namespaces =
+        vec![storage_only("closed/big"), namespace("closed", Visibility::Private), storage_only("big")];
+    let open = Rules::new(Parts { namespaces: namespaces.clone(), ..Parts::default() });
+    assert_eq!(can(&open, &Identity::anonymous(), "big/a"), "pull,push,delete");
+    assert_eq!(can(&open, &Identity::anonymous(), "closed/big/a"), "");
+    let read = Rules::new(Parts {
+        anonymous: Some(Anonymous::Read),
+        accounts: true,
+        namespaces,
+        ..Parts::default()
+    });
+    assert_eq!(can(&read, &Identity::anonymous(), "big/a"), "pull");
 }
 
 /// N-4: a token only narrows; A-24, N-8: bearer tokens.

@@ -83,21 +83,7 @@ impl Registry {
     /// # Errors
     /// The store failed, or lost the bytes.
     pub async fn open_blob(&self, repo: &RepoName, blob: &Blob) -> Result<BlobBytes> {
-        let location = match &blob.content {
-            BlobContent::Inline(bytes) => return Ok(BlobBytes::Inline(bytes.clone())),
-            BlobContent::Stored { location } => location.as_deref(),
-        };
-        if let Some(handle) = self.blobs.open(&blob.digest, location, blob.size).await? {
-            return Ok(BlobBytes::Stored(handle));
-        }
-        // Deleted and swept since its record was read?
-        match self.meta.blob(repo, &blob.digest).await? {
-            Some(_) => {
-                self.verifier.lost(&blob.digest, blob.size).await;
-                Err(RegistryError::BytesMissing(blob.digest))
-            }
-            None => Err(blob_unknown(repo, &blob.digest)),
-        }
+        Ok(self.open_where_it_is(repo, blob).await?.1)
     }
 
     /// Opens a blob for reading all of it: bytes that were not checked for long are checked on the way, and break off when they
@@ -106,10 +92,40 @@ impl Registry {
     /// # Errors
     /// The store failed, or lost the bytes.
     pub async fn open_whole_blob(&self, repo: &RepoName, blob: &Blob) -> Result<BlobBytes> {
-        Ok(match self.open_blob(repo, blob).await? {
-            BlobBytes::Stored(handle) => BlobBytes::Stored(self.verifier.watch(repo, blob, handle).await?),
-            inline => inline,
+        Ok(match self.open_where_it_is(repo, blob).await? {
+            (blob, BlobBytes::Stored(handle)) => {
+                BlobBytes::Stored(self.verifier.watch(repo, &blob, handle).await?)
+            }
+            (_, inline) => inline,
         })
+    }
+
+    /// The record may be older than a move of the blob to another storage: then that is the one to be read, and what is given back.
+    async fn open_where_it_is(&self, repo: &RepoName, blob: &Blob) -> Result<(Blob, BlobBytes)> {
+        let mut blob = Arc::clone(blob);
+        for _ in 0..MOVES {
+            let (storage, location) = match &blob.content {
+                BlobContent::Inline(bytes) => {
+                    let bytes = BlobBytes::Inline(bytes.clone());
+                    return Ok((blob, bytes));
+                }
+                BlobContent::Stored { storage, location } => (*storage, location.as_deref()),
+            };
+            let opened = self.storages().blobs(storage)?.open(&blob.digest, location, blob.size).await?;
+            if let Some(handle) = opened {
+                return Ok((blob, BlobBytes::Stored(handle)));
+            }
+            // Deleted and swept since its record was read, or moved?
+            match self.meta.blob(repo, &blob.digest).await? {
+                Some(now) if now.content.storage() == storage => {
+                    self.verifier.lost(storage, &blob.digest, blob.size).await;
+                    return Err(RegistryError::BytesMissing(blob.digest));
+                }
+                Some(now) => blob = now,
+                None => return Err(blob_unknown(repo, &blob.digest)),
+            }
+        }
+        Err(RegistryError::Internal("a blob goes from storage to storage faster than it can be opened"))
     }
 
     /// Takes a blob out of a repository (end-10). Other repositories keep it.
@@ -124,7 +140,8 @@ impl Registry {
     }
 
     /// Links a blob that another repository holds (end-11): `from` when it is named, else any that the caller
-    /// `may_pull`. Already being there counts as mounted.
+    /// `may_pull`. Already being there counts as mounted. What lies in another storage is not mounted: the bytes would not be where
+    /// this repository's belong.
     ///
     /// Says whether the blob is in the repository now; `false` means that it has to be uploaded.
     ///
@@ -140,18 +157,22 @@ impl Registry {
         if self.promised_blob(repo, digest, Asked::WhetherItIsThere).await?.is_some() {
             return Ok(true);
         }
+        let storage = self.places.of(repo)?.id;
         let candidates = match from {
             Some(from) => vec![from.clone()],
             None => self.meta.repositories_with_blob(digest, MOUNT_CANDIDATES).await?,
         };
         for from in candidates.iter().filter(|from| may_pull(from)) {
-            if self.meta.mount_blob(digest, from, repo).await? {
+            if self.meta.mount_blob(digest, from, repo, storage).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 }
+
+/// How often a blob may move while it is opened.
+const MOVES: usize = 8;
 
 /// How many repositories are looked at for a mount that names none.
 const MOUNT_CANDIDATES: usize = 100;

@@ -9,6 +9,8 @@ mod error;
 mod lists;
 mod locks;
 mod manifests;
+mod moving;
+mod placement;
 mod sweep;
 mod uploads;
 pub mod verify;
@@ -18,14 +20,17 @@ use std::time::Duration;
 
 use gantry_oci::RepoName;
 use gantry_storage::failpoint::{self, Point};
-use gantry_storage::{BlobStore, MetaStore, StorageError, Store, Terms};
+use gantry_storage::{MetaStore, Storage, StorageError, Storages, Store, Terms};
 
 use locks::DigestLocks;
+use placement::Places;
 
 pub use blobs::{Asked, Blob, BlobBytes};
 pub use error::{BodyError, RegistryError, Result};
 pub use lists::Listing;
 pub use manifests::ManifestPut;
+pub use moving::{Move, Moving};
+pub use placement::{Placement, Prefixes};
 pub use sweep::{Fate, SweepItem, SweepReport, Swept};
 pub use uploads::{Piece, Progress, Started, Uploads};
 pub use verify::{Schedule, Verifier};
@@ -68,7 +73,7 @@ pub struct Limits {
 /// All repositories of one store.
 pub struct Registry {
     meta: Arc<dyn MetaStore>,
-    blobs: Arc<dyn BlobStore>,
+    places: Places,
     limits: Limits,
     uploads: Uploads,
     locks: Arc<DigestLocks>,
@@ -79,13 +84,14 @@ pub struct Registry {
 
 impl Registry {
     /// A registry on an open store.
-    pub fn new(store: &Store, limits: Limits) -> Self {
+    pub fn new(store: &Store, limits: Limits, placement: Arc<dyn Placement>) -> Self {
         let locks = Arc::new(DigestLocks::default());
-        let (meta, blobs) = (Arc::clone(&store.meta), Arc::clone(&store.blobs));
-        let uploads = Uploads::new(Arc::clone(&meta), Arc::clone(&blobs), Arc::clone(&locks), &limits);
-        let verifier =
-            Verifier::new(Arc::clone(&meta), Arc::clone(&blobs), Arc::clone(&locks), limits.verify);
-        Self { meta, blobs, limits, uploads, locks, sweeping: tokio::sync::Mutex::default(), verifier }
+        let (meta, storages) = (Arc::clone(&store.meta), store.storages.clone());
+        let places = Places { storages: storages.clone(), placement };
+        let uploads = Uploads::new(Arc::clone(&meta), places.clone(), Arc::clone(&locks), &limits);
+        let verifier = Verifier::new(Arc::clone(&meta), storages, Arc::clone(&locks), limits.verify);
+        let sweeping = tokio::sync::Mutex::default();
+        Self { meta, places, limits, uploads, locks, sweeping, verifier }
     }
 
     /// The upload sessions.
@@ -108,9 +114,17 @@ impl Registry {
         &self.meta
     }
 
-    /// The blob store, for readings and health.
-    pub fn blob_store(&self) -> &Arc<dyn BlobStore> {
-        &self.blobs
+    /// The storages, for readings and health.
+    pub fn storages(&self) -> &Storages {
+        &self.places.storages
+    }
+
+    /// Where what is pushed to this repository goes.
+    ///
+    /// # Errors
+    /// Its storage is not open.
+    pub fn storage_of(&self, repo: &RepoName) -> Result<&Storage> {
+        self.places.of(repo)
     }
 
     /// Why something is not found: the thing, or the whole repository.

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use gantry_oci::Digest;
 use gantry_storage::failpoint::Point;
 use gantry_storage::{
     Candidate, CandidateKind, DeletedSubject, FreedBlob, StorageError, Sweep, Terms, Verdict,
@@ -283,10 +282,10 @@ impl Run<'_> {
                     done.push(freed);
                 }
             }
-            registry
-                .blobs
-                .settle_removed(done.iter().map(|freed| freed.digest).collect::<Vec<Digest>>())
-                .await?;
+            for storage in registry.storages().iter() {
+                let here = done.iter().filter(|freed| freed.storage == storage.id);
+                storage.blobs.settle_removed(here.map(|freed| freed.digest).collect()).await?;
+            }
             pass(Point::SweepSettled)?;
             registry.meta.forget_freed(done).await?;
             pass(Point::SweepForgotten)?;
@@ -297,14 +296,13 @@ impl Run<'_> {
     async fn remove_file(&mut self, freed: &FreedBlob) -> Result<bool> {
         let registry = self.registry;
         let Some(_alone) = registry.locks.try_removing(&freed.digest) else { return Ok(false) };
-        // A row that holds the bytes itself needs no file.
-        let state = registry.meta.blob_state(&freed.digest).await?;
-        let has_row = state.is_some_and(|state| !state.inline);
+        let has_row = registry.meta.blob_state(freed.storage, &freed.digest).await?.is_some();
         if gantry_storage::lease::may_remove_file(has_row) {
             pass(Point::SweepLooked)?;
-            let existed = match registry.blobs.remove(&freed.digest, freed.location.as_deref()).await {
-                // One file that does not go must not keep the others.
-                Err(error @ StorageError::Io { .. }) => {
+            let blobs = registry.storages().blobs(freed.storage)?;
+            let existed = match blobs.remove(&freed.digest, freed.location.as_deref()).await {
+                // One file that does not go, or one storage, must not keep the others.
+                Err(error @ (StorageError::Io { .. } | StorageError::ReadOnly { .. })) => {
                     tracing::warn!(digest = %freed.digest, %error, "a file could not be removed; it is tried again");
                     return Ok(false);
                 }

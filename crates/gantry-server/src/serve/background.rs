@@ -66,6 +66,8 @@ pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
             }
         });
     }
+    let jobs = Arc::clone(&app.jobs);
+    tasks.spawn(async move { jobs.run().await });
     let verifier = app.registry.verifier().clone();
     tasks.spawn(async move { verifier.run().await });
     let verifier = app.registry.verifier().clone();

@@ -26,11 +26,14 @@ use super::handler;
 use crate::admin;
 use crate::app::App;
 use crate::http::{Body, RequestBody, RequestId, Response};
+use crate::jobs::JobReport;
 use crate::registry::verify::Event;
 use crate::registry::{ByteSource, SweepItem, SweepReport};
 
 /// Commands served at once.
 const CONNECTIONS: usize = 16;
+/// Jobs told at once.
+const JOBS: usize = 100;
 /// Items on their way to a command.
 const WAITING: usize = 64;
 
@@ -46,6 +49,8 @@ pub enum Line {
     Sweep(SweepReport),
     /// What a check of everything tells; the last one says so.
     Verify(Event),
+    /// A job that goes on by itself.
+    Job(JobReport),
     /// It failed: the last line.
     Error(String),
 }
@@ -130,9 +135,17 @@ async fn route(app: &Arc<App>, request: http::Request<Incoming>) -> Answer {
             let repair = request.uri().query() == Some("repair");
             verify(Arc::clone(app), repair)
         }
+        (&Method::POST, "/move") => {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            start_move(Arc::clone(app), query)
+        }
+        (&Method::POST, "/jobs") => jobs(Arc::clone(app)),
         _ => {
             let line = format!("{}\n", serde_json::json!({ "error": "there is no such command" }));
-            answer(StatusCode::NOT_FOUND, Full::new(Bytes::from(line)).map_err(|never| match never {}).boxed_unsync())
+            answer(
+                StatusCode::NOT_FOUND,
+                Full::new(Bytes::from(line)).map_err(|never| match never {}).boxed_unsync(),
+            )
         }
     }
 }
@@ -194,6 +207,46 @@ fn verify(app: Arc<App>, repair: bool) -> Answer {
         tokio::select! {
             () = async { tokio::join!(work, forward); } => {}
             () = lines.closed() => {}
+        }
+    });
+    answer(StatusCode::OK, body)
+}
+
+/// Orders a move and tells the job. Prefixes and names of storages need no escapes.
+fn start_move(app: Arc<App>, query: String) -> Answer {
+    let (lines, body) = lines();
+    tokio::spawn(async move {
+        let field = |key: &str| {
+            let mut fields = query.split('&').filter_map(|field| field.split_once('='));
+            fields.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
+        };
+        let line = match app.start_move(field("prefix"), field("to")).await {
+            Ok(id) => app.jobs(Some(id.saturating_add(1)), 1).await.map(|jobs| jobs.into_iter().next()),
+            Err(error) => Err(error),
+        };
+        let line = match line {
+            Ok(Some(job)) => Line::Job(job),
+            Ok(None) => Line::Error("the job is not there any more".to_owned()),
+            Err(error) => Line::Error(error.to_string()),
+        };
+        let _ = lines.send(line).await;
+    });
+    answer(StatusCode::OK, body)
+}
+
+/// Tells the newest jobs, the newest first.
+fn jobs(app: Arc<App>) -> Answer {
+    let (lines, body) = lines();
+    tokio::spawn(async move {
+        match app.jobs(None, JOBS).await {
+            Ok(jobs) => {
+                for job in jobs {
+                    if lines.send(Line::Job(job)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => drop(lines.send(Line::Error(error.to_string())).await),
         }
     });
     answer(StatusCode::OK, body)

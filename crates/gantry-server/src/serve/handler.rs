@@ -94,7 +94,14 @@ pub(super) async fn health(app: &App, method: &Method, path: &str) -> Option<Res
     let (status, body) = match path {
         "/readyz" => match app.ready().await {
             Ok(Ready { free, damaged }) => {
-                let mut told = serde_json::json!({ "status": "ok", "disk_free_bytes": free });
+                let here = free.first().and_then(|(_, free)| *free);
+                let mut told = serde_json::json!({ "status": "ok", "disk_free_bytes": here });
+                if free.len() > 1 {
+                    let each = |(name, free): &(Arc<str>, Option<u64>)| {
+                        (name.to_string(), serde_json::json!({ "disk_free_bytes": free }))
+                    };
+                    told["storages"] = free.iter().map(each).collect::<serde_json::Map<_, _>>().into();
+                }
                 if damaged != Damaged::default() {
                     told["damaged"] =
                         serde_json::json!({ "blobs": damaged.blobs, "manifests": damaged.manifests });

@@ -6,6 +6,7 @@
 
 pub mod key;
 pub mod local;
+pub mod storages;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 pub mod verify;

@@ -7,8 +7,10 @@
 //! Order is byte order of the UTF-8 text everywhere, and pages are keyset pages: "at most `limit`, strictly after this".
 
 pub mod access;
+pub mod jobs;
 mod referrers;
 pub mod sqlite;
+pub mod storages;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 mod sweep;
@@ -22,7 +24,9 @@ use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
 use self::access::{AccessRows, LockedTag, TagLocks};
+use self::jobs::JobRows;
 pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
+use self::storages::{StorageId, StorageRows};
 pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 use self::verify::VerifyRows;
 use crate::clock::{StoreClock, Timestamp};
@@ -30,7 +34,7 @@ use crate::error::Result;
 
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
 #[async_trait]
-pub trait MetaStore: AccessRows + VerifyRows + Send + Sync + 'static {
+pub trait MetaStore: AccessRows + VerifyRows + StorageRows + JobRows + Send + Sync + 'static {
     /// Names of repositories in byte order, strictly after `after`, at most `limit`.
     async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
 
@@ -68,8 +72,9 @@ pub trait MetaStore: AccessRows + VerifyRows + Send + Sync + 'static {
     /// A blob as seen from this repository: only through the repository's own link.
     async fn blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
 
-    /// A blob in any repository. For the path that stores an upload; never the answer to a client.
-    async fn any_blob(&self, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
+    /// A blob in any repository whose bytes are in this storage or in its row. For the path that stores an upload; never the answer
+    /// to a client.
+    async fn any_blob(&self, storage: StorageId, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
 
     /// Repositories that hold a link to this blob, at most `limit`, in no promised order.
     async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepoName>>;
@@ -78,8 +83,15 @@ pub trait MetaStore: AccessRows + VerifyRows + Send + Sync + 'static {
     /// upload session, in one transaction. The bytes must be durable before.
     async fn put_blob(&self, blob: NewBlob) -> Result<()>;
 
-    /// Links a blob into `to`, if `from` holds the link in the moment of the transaction. False: it does not.
-    async fn mount_blob(&self, digest: &Digest, from: &RepoName, to: &RepoName) -> Result<bool>;
+    /// Links a blob into `to`, whose bytes belong in `storage`, if `from` holds the link in the moment of the transaction. False: it
+    /// does not, or the bytes are in another storage only.
+    async fn mount_blob(
+        &self,
+        digest: &Digest,
+        from: &RepoName,
+        to: &RepoName,
+        storage: StorageId,
+    ) -> Result<bool>;
 
     /// Removes the repository's link; the bytes stay for others. False: there was none.
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
@@ -157,7 +169,13 @@ pub trait MetaStore: AccessRows + VerifyRows + Send + Sync + 'static {
     async fn freed_blobs(&self, after: u64, limit: usize) -> Result<Vec<FreedBlob>>;
 
     /// Remembers bytes that were published and will get no row, so that the next sweep removes them.
-    async fn free_bytes(&self, digest: &Digest, size: u64, location: Option<&str>) -> Result<()>;
+    async fn free_bytes(
+        &self,
+        storage: StorageId,
+        digest: &Digest,
+        size: u64,
+        location: Option<&str>,
+    ) -> Result<()>;
 
     /// These bytes are gone, or belong to a row again.
     async fn forget_freed(&self, freed: Vec<FreedBlob>) -> Result<()>;
@@ -258,11 +276,24 @@ pub struct StoredBlob {
 pub enum BlobContent {
     /// In the row itself: small blobs.
     Inline(Bytes),
-    /// In the blob store.
+    /// In a blob store.
     Stored {
+        /// Which one.
+        storage: StorageId,
         /// As [`crate::BlobStore::publish`] named it; `None`: derived from the digest.
         location: Option<String>,
     },
+}
+
+impl BlobContent {
+    /// Which storage they are in; the row is [`StorageId::ROWS`].
+    #[must_use]
+    pub fn storage(&self) -> StorageId {
+        match self {
+            BlobContent::Inline(_) => StorageId::ROWS,
+            BlobContent::Stored { storage, .. } => *storage,
+        }
+    }
 }
 
 /// A blob to store and link.
@@ -278,6 +309,9 @@ pub struct NewBlob {
     pub content: BlobContent,
     /// The session that ends with it.
     pub upload: Option<UploadId>,
+    /// Whether a link to the same digest in another storage goes over to this one. Else a whole one stays, and these bytes go: the
+    /// repository's storage has changed since the upload began.
+    pub displaces: bool,
     /// Links of the repository with this date or a later one are renewed: [`crate::Terms::renew_with_upload`].
     pub renew_from: Option<Timestamp>,
 }
@@ -291,6 +325,8 @@ pub struct UploadRow {
     pub repo: RepoName,
     /// The only identity that may use it.
     pub owner: String,
+    /// Where its bytes go, from its beginning to its end.
+    pub storage: StorageId,
     /// What it is hashed with.
     pub algorithm: Algorithm,
     /// Bytes received so far.

@@ -10,8 +10,10 @@
 )]
 
 mod access;
+mod jobs;
 mod locks;
 mod referrers;
+mod storages;
 mod sweep;
 mod verify;
 
@@ -22,6 +24,7 @@ use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Hasher, Reference, RepoName, Tag, UploadId};
 
 use super::access::TagLocks;
+use super::storages::StorageId;
 use super::{
     BlobContent, Deleted, MetaStore, NewBlob, NewManifest, PutManifest, StoredBlob, StoredManifest, UploadRow,
 };
@@ -29,8 +32,11 @@ use crate::clock::Timestamp;
 
 type Meta = Arc<dyn MetaStore>;
 
-/// Runs every case.
+pub use self::storages::run as run_storages;
+
+/// Runs every case that one storage is enough for; [`run_storages`] has the others.
 pub async fn run(meta: Meta) {
+    jobs::run(&meta).await;
     blobs_are_seen_through_links_only(&meta).await;
     small_blobs_live_in_the_row(&meta).await;
     a_blob_row_is_kept_when_it_is_there(&meta).await;
@@ -80,8 +86,9 @@ pub fn blob(repo: &RepoName, content: &str) -> NewBlob {
         repo: repo.clone(),
         digest: Digest::sha256(content.as_bytes()),
         size: content.len() as u64,
-        content: BlobContent::Stored { location: None },
+        content: BlobContent::Stored { storage: StorageId::DEFAULT, location: None },
         upload: None,
+        displaces: true,
         renew_from: None,
     }
 }
@@ -112,6 +119,7 @@ pub fn upload(id: UploadId, repo: &RepoName, offset: u64) -> UploadRow {
         id,
         repo: repo.clone(),
         owner: String::from("alice"),
+        storage: StorageId::DEFAULT,
         algorithm: Algorithm::Sha512,
         offset,
         hash_state: Hasher::new(Algorithm::Sha512).save(),
@@ -165,7 +173,7 @@ async fn blobs_are_seen_through_links_only(meta: &Meta) {
     assert!(get_blob(meta, &b, &new.digest).await.is_none(), "another repository");
     meta.put_blob(blob(&b, "something else")).await.expect("stored");
     assert!(get_blob(meta, &b, &new.digest).await.is_none(), "another repository that exists");
-    assert!(meta.any_blob(&new.digest).await.expect("readable").is_some());
+    assert!(meta.any_blob(StorageId::DEFAULT, &new.digest).await.expect("readable").is_some());
     assert_eq!(
         meta.repositories_with_blob(&new.digest, 9).await.expect("readable"),
         std::slice::from_ref(&a)
@@ -175,7 +183,10 @@ async fn blobs_are_seen_through_links_only(meta: &Meta) {
     assert!(meta.unlink_blob(&a, &new.digest).await.expect("done"));
     assert!(!meta.unlink_blob(&a, &new.digest).await.expect("done"), "gone already");
     assert!(get_blob(meta, &a, &new.digest).await.is_none(), "no answer from memory");
-    assert!(meta.any_blob(&new.digest).await.expect("readable").is_none(), "it was the last link");
+    assert!(
+        meta.any_blob(StorageId::DEFAULT, &new.digest).await.expect("readable").is_none(),
+        "it was the last link"
+    );
     meta.put_blob(new.clone()).await.expect("stored");
     assert!(get_blob(meta, &a, &new.digest).await.is_some(), "linked again");
 }
@@ -198,7 +209,8 @@ async fn small_blobs_live_in_the_row(meta: &Meta) {
 
 async fn a_blob_row_is_kept_when_it_is_there(meta: &Meta) {
     let (a, b) = (repo("suite/kept/a"), repo("suite/kept/b"));
-    let located = BlobContent::Stored { location: Some(String::from("some/where")) };
+    let located =
+        BlobContent::Stored { storage: StorageId::DEFAULT, location: Some(String::from("some/where")) };
     let first = NewBlob { content: located.clone(), ..blob(&a, "kept") };
     meta.put_blob(first.clone()).await.expect("stored");
     meta.put_blob(blob(&b, "kept")).await.expect("stored");
@@ -210,16 +222,25 @@ async fn a_blob_row_is_kept_when_it_is_there(meta: &Meta) {
 async fn mounting_needs_the_source_link(meta: &Meta) {
     let (from, to, other) = (repo("suite/mount/from"), repo("suite/mount/to"), repo("suite/mount/other"));
     let new = blob(&from, "mounted");
-    assert!(!meta.mount_blob(&new.digest, &from, &to).await.expect("done"), "no such repository");
+    assert!(
+        !meta.mount_blob(&new.digest, &from, &to, StorageId::DEFAULT).await.expect("done"),
+        "no such repository"
+    );
     meta.put_blob(new.clone()).await.expect("stored");
-    assert!(!meta.mount_blob(&new.digest, &other, &to).await.expect("done"), "a repository without the link");
+    assert!(
+        !meta.mount_blob(&new.digest, &other, &to, StorageId::DEFAULT).await.expect("done"),
+        "a repository without the link"
+    );
     assert!(!meta.repository_exists(&to).await.expect("readable"), "a refused mount makes nothing");
-    assert!(meta.mount_blob(&new.digest, &from, &to).await.expect("done"));
-    assert!(meta.mount_blob(&new.digest, &from, &to).await.expect("done"), "again");
+    assert!(meta.mount_blob(&new.digest, &from, &to, StorageId::DEFAULT).await.expect("done"));
+    assert!(meta.mount_blob(&new.digest, &from, &to, StorageId::DEFAULT).await.expect("done"), "again");
     assert!(get_blob(meta, &to, &new.digest).await.is_some());
     assert!(meta.unlink_blob(&from, &new.digest).await.expect("done"));
     assert!(get_blob(meta, &to, &new.digest).await.is_some(), "a link of its own");
-    assert!(!meta.mount_blob(&new.digest, &from, &other).await.expect("done"), "the source has let go");
+    assert!(
+        !meta.mount_blob(&new.digest, &from, &other, StorageId::DEFAULT).await.expect("done"),
+        "the source has let go"
+    );
 }
 
 async fn manifests_come_back_byte_for_byte(meta: &Meta) {
@@ -270,7 +291,7 @@ async fn nothing_is_written_when_something_is_missing(meta: &Meta) {
     );
     assert_eq!(meta.tags(&b, None, 9).await.expect("readable"), Some(Vec::new()));
     assert!(by_digest(meta, &b, new.digest).await.is_none());
-    assert!(meta.mount_blob(&elsewhere.digest, &a, &b).await.expect("done"));
+    assert!(meta.mount_blob(&elsewhere.digest, &a, &b, StorageId::DEFAULT).await.expect("done"));
     put(meta, child).await;
     put(meta, new.clone()).await;
     assert_eq!(by_tag(meta, &b, "latest").await.expect("there").digest, new.digest);

@@ -6,6 +6,7 @@ use gantry_oci::{Digest, RepoName};
 
 use crate::clock::Timestamp;
 use crate::lease::{Terms, Verdict};
+use crate::meta::storages::StorageId;
 
 /// A kind of thing that may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +96,8 @@ pub struct DeletedSubject {
 pub struct FreedBlob {
     /// Its place in the list.
     pub number: u64,
+    /// Whose blob store has them.
+    pub storage: StorageId,
     /// Of the bytes.
     pub digest: Digest,
     /// In bytes.

@@ -12,6 +12,7 @@ use gantry_oci::{Digest, RepoName};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::meta::StoredBlob;
+use crate::meta::storages::StorageId;
 
 /// The part of [`crate::MetaStore`] that serves checks.
 #[async_trait]
@@ -26,11 +27,11 @@ pub trait VerifyRows {
     async fn reread_blob(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Arc<StoredBlob>>>;
 
     /// A blob's row as it stands, damaged or not.
-    async fn blob_state(&self, digest: &Digest) -> Result<Option<BlobState>>;
+    async fn blob_state(&self, storage: StorageId, digest: &Digest) -> Result<Option<BlobState>>;
 
-    /// Hides a blob whose bytes in the blob store are wrong. The caller makes sure that nobody stores them anew at the same
-    /// time. False: the row has gone, or is known to be damaged, or has the bytes itself.
-    async fn hide_blob(&self, digest: &Digest) -> Result<bool>;
+    /// Hides a blob whose bytes in a blob store are wrong. The caller makes sure that nobody stores them anew at the same
+    /// time. False: the row has gone, or is known to be damaged.
+    async fn hide_blob(&self, storage: StorageId, digest: &Digest) -> Result<bool>;
 
     /// Hides a blob whose bytes in its row are wrong; they are hashed once more in the transaction. False: they are right.
     async fn hide_inline_blob(&self, digest: &Digest) -> Result<bool>;
@@ -39,22 +40,22 @@ pub trait VerifyRows {
     async fn hide_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
 
     /// Shows a damaged blob again, whose bytes turned out to be right. False: the row has gone, or is not damaged.
-    async fn show_blob(&self, digest: &Digest) -> Result<bool>;
+    async fn show_blob(&self, storage: StorageId, digest: &Digest) -> Result<bool>;
 
     /// Shows a damaged manifest again, if its bytes are right.
     async fn show_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
 
     /// Notes that these were read just now and found right. One commit for all of them.
-    async fn note_verified(&self, blobs: Vec<Digest>, manifests: Vec<i64>) -> Result<()>;
+    async fn note_verified(&self, blobs: Vec<(StorageId, Digest)>, manifests: Vec<i64>) -> Result<()>;
 
     /// How many blobs and manifests are damaged, counted up to [`COUNTED`].
     async fn damaged(&self) -> Result<Damaged>;
 
-    /// Which of these digests have bytes in the blob store as far as the rows know: as blobs, or as what the next sweep removes.
-    async fn stored_blobs(&self, digests: Vec<Digest>) -> Result<Vec<bool>>;
+    /// Which of these digests have bytes in this storage as far as the rows know.
+    async fn stored_blobs(&self, storage: StorageId, digests: Vec<Digest>) -> Result<Vec<bool>>;
 
-    /// Repositories that link a blob, damaged or not, at most `limit`.
-    async fn blob_holders(&self, digest: &Digest, limit: usize) -> Result<Vec<RepoName>>;
+    /// Repositories that link a blob of this storage, damaged or not, at most `limit`.
+    async fn blob_holders(&self, storage: StorageId, digest: &Digest, limit: usize) -> Result<Vec<RepoName>>;
 
     /// Edges of the manifests numbered `first` to `last` that lead to nothing in their repository, at most `limit`.
     async fn dangling_edges(&self, first: i64, last: i64, limit: usize) -> Result<Vec<DanglingEdge>>;
@@ -115,6 +116,8 @@ pub struct Row<T> {
 /// A blob on a walk.
 #[derive(Clone, Debug)]
 pub struct BlobRow {
+    /// Where its bytes are.
+    pub storage: StorageId,
     /// Its name.
     pub digest: Digest,
     /// In bytes.
@@ -162,8 +165,6 @@ pub struct BlobState {
     pub size: u64,
     /// In the blob store; `None`: derived from the digest.
     pub location: Option<String>,
-    /// Whether the bytes are in the row.
-    pub inline: bool,
     /// Since when it is known to be damaged.
     pub damaged_at: Option<Timestamp>,
 }

@@ -14,10 +14,20 @@ use crate::failpoint::{self, Point};
 pub(super) enum Found {
     /// No such file.
     Nothing,
-    /// A store's id.
-    Id(String),
+    /// A store's id, and the name of its storage where that is told.
+    Id(String, Option<String>),
     /// Something that is no id.
     Nonsense,
+}
+
+/// The second line of a marker begins with it.
+const STORAGE: &str = "storage ";
+
+/// What a marker says.
+pub(super) fn marker_text(id: &str, storage: &str) -> String {
+    format!(
+        "{id}\n{STORAGE}{storage}\nThe blobs in this directory belong to the Gantry store with this id. Do not remove this file.\n"
+    )
 }
 
 /// Reads the id from the first line of a marker or note.
@@ -30,9 +40,11 @@ pub(super) fn read_id(path: &Path) -> io::Result<Found> {
     if let Err(error) = file.take(4096).read_to_string(&mut text) {
         return if error.kind() == io::ErrorKind::InvalidData { Ok(Found::Nonsense) } else { Err(error) };
     }
-    let first = text.lines().next().unwrap_or_default().trim();
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default().trim();
+    let storage = lines.next().and_then(|line| line.strip_prefix(STORAGE)).map(|name| name.trim().to_owned());
     Ok(match uuid::Uuid::try_parse(first) {
-        Ok(id) => Found::Id(id.to_string()),
+        Ok(id) => Found::Id(id.to_string(), storage),
         Err(_) => Found::Nonsense,
     })
 }

@@ -33,6 +33,7 @@ pub(crate) fn config(data_dir: &Path) -> StoreConfig {
         data_dir: data_dir.to_owned(),
         sqlite_path: None,
         blob_path: None,
+        storages: std::collections::BTreeMap::new(),
         inline_limit: 16 << 10,
         cache_bytes: 16 << 20,
     }

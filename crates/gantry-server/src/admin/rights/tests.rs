@@ -46,9 +46,7 @@ fn with(identity: &Identity, change: impl FnOnce(&mut Known)) -> Identity {
 fn callers() -> Vec<(&'static str, Identity)> {
     let password = |name| plain(name, Credential::Password);
     let server_admin = with(&password("root"), |known| known.admin = true);
-    let token = |name| {
-        with(&plain(name, Credential::Token), |known| known.token = Some(uuid::Uuid::nil()))
-    };
+    let token = |name| with(&plain(name, Credential::Token), |known| known.token = Some(uuid::Uuid::nil()));
     let scoped = with(&token("boss"), |known| known.bounds.scopes = Some(vec!["**:*".parse().unwrap()]));
     let bearer = with(&plain("root", Credential::Bearer), |known| {
         known.admin = true;
@@ -57,7 +55,10 @@ fn callers() -> Vec<(&'static str, Identity)> {
     let robot = with(&token("robot:ci"), |known| known.source = Source::Robot);
     vec![
         ("anonymous", Identity::anonymous()),
-        ("anonymous with a bearer token", with(&Identity::anonymous(), |k| k.credential = Credential::Bearer)),
+        (
+            "anonymous with a bearer token",
+            with(&Identity::anonymous(), |k| k.credential = Credential::Bearer),
+        ),
         ("reader", password("reader")),
         ("writer", password("writer")),
         ("deleter", password("deleter")),
@@ -76,12 +77,12 @@ fn callers() -> Vec<(&'static str, Identity)> {
 }
 
 /// Nobody | the two who are nobody.
-const NOBODY: &str = "--" ;
+const NOBODY: &str = "--";
 
 /// What a route may be about, and who may then: a letter for each caller.
 fn row(route: Route) -> Vec<(&'static str, String)> {
     // Callers:          reader..deleter  chief x3, group  other  robot, token, scoped, bearer  root, operator
-    let everybody = "++" .to_owned() + "+++" + "++++" + "+" + "++++" + "++";
+    let everybody = "++".to_owned() + "+++" + "++++" + "+" + "++++" + "++";
     let somebody = NOBODY.to_owned() + "+++" + "++++" + "+" + "++++" + "++";
     let in_person = NOBODY.to_owned() + "+++" + "++++" + "+" + "----" + "++";
     let server_admin = NOBODY.to_owned() + "---" + "----" + "-" + "----" + "++";
@@ -106,10 +107,7 @@ fn row(route: Route) -> Vec<(&'static str, String)> {
             ("robot's token for everything", server_admin.clone()),
             ("robot's token for nothing", server_admin),
         ],
-        Route::GrantAdd
-        | Route::GrantRemove
-        | Route::NamespaceShow
-        | Route::NamespaceChange => vec![
+        Route::GrantAdd | Route::GrantRemove | Route::NamespaceShow | Route::NamespaceChange => vec![
             ("team", of_team.clone()),
             ("team/app", of_team),
             ("other/*", of_other),

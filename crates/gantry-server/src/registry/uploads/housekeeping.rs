@@ -34,12 +34,16 @@ impl Uploads {
             let Some(session) = held else {
                 self.0.lock_resting().remove(&row.id);
                 pass(Point::UploadClosing)?;
-                self.0.blobs.discard(&row.id).await?;
+                let Some(storage) = self.0.places.storages.get(row.storage) else {
+                    self.0.meta.delete_upload(&row.id).await?;
+                    continue;
+                };
+                storage.blobs.discard(&row.id).await?;
                 // A crash may have left them published, without a row.
                 let hasher =
                     Hasher::restore(row.algorithm, &row.hash_state).filter(|_| row.buffered.is_none());
                 if let Some(hasher) = hasher {
-                    self.0.leave(&hasher.finish(), row.offset, None).await?;
+                    self.0.leave(storage.id, &hasher.finish(), row.offset, None).await?;
                 }
                 pass(Point::UploadDiscarded)?;
                 self.0.meta.delete_upload(&row.id).await?;
@@ -88,13 +92,15 @@ impl Uploads {
     /// The store failed.
     pub async fn clear_orphans(&self) -> Result<()> {
         let old = Timestamp::now().minus(self.0.expiry);
-        for staged in self.0.blobs.staged().await? {
-            let held = self.0.lock_sessions().contains_key(&staged.upload);
-            if held || staged.modified > old || self.0.meta.upload(&staged.upload).await?.is_some() {
-                continue;
+        for storage in self.0.places.storages.iter() {
+            for staged in storage.blobs.staged().await? {
+                let held = self.0.lock_sessions().contains_key(&staged.upload);
+                if held || staged.modified > old || self.0.meta.upload(&staged.upload).await?.is_some() {
+                    continue;
+                }
+                storage.blobs.discard(&staged.upload).await?;
+                tracing::info!(upload = %staged.upload, bytes = staged.size, "freed bytes that no upload session knows");
             }
-            self.0.blobs.discard(&staged.upload).await?;
-            tracing::info!(upload = %staged.upload, bytes = staged.size, "freed bytes that no upload session knows");
         }
         Ok(())
     }

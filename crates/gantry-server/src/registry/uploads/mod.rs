@@ -15,10 +15,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use gantry_oci::{Algorithm, ContentRange, Digest, Hasher, RepoName, UploadId};
 use gantry_storage::failpoint::Point;
-use gantry_storage::{BlobContent, BlobStore, MetaStore, NewBlob, StorageError, Terms, UploadRow};
+use gantry_storage::{BlobContent, MetaStore, NewBlob, Storage, StorageError, StorageId, Terms, UploadRow};
 use tokio::sync::OwnedMutexGuard;
 
 use super::locks::{DigestLocks, Locks};
+use super::placement::Places;
 use super::{ByteSource, Limits, RegistryError, Result, in_own_task, pass};
 use session::{Before, Data, Session, Sink};
 
@@ -46,7 +47,7 @@ pub struct Uploads(Arc<Inner>);
 
 struct Inner {
     meta: Arc<dyn MetaStore>,
-    blobs: Arc<dyn BlobStore>,
+    places: Places,
     locks: Arc<DigestLocks>,
     promises: Terms,
     inline_limit: usize,
@@ -79,13 +80,13 @@ enum Then {
 impl Uploads {
     pub(super) fn new(
         meta: Arc<dyn MetaStore>,
-        blobs: Arc<dyn BlobStore>,
+        places: Places,
         locks: Arc<DigestLocks>,
         limits: &Limits,
     ) -> Self {
         Self(Arc::new(Inner {
             meta,
-            blobs,
+            places,
             locks,
             promises: limits.promises,
             inline_limit: limits.inline_blob,
@@ -107,13 +108,14 @@ impl Uploads {
         self.0.lock_sessions().values().map(|session| session.repo.clone()).collect()
     }
 
-    /// Begins a session (end-4a). `algorithm` is the one that the blob will be known by, as far as the client says.
+    /// Begins a session (end-4a). `algorithm` is the one that the blob will be known by, as far as the client says. Its bytes go to the
+    /// storage that is the repository's now, whatever becomes of that meanwhile.
     ///
     /// # Errors
     /// The store failed: there is no session.
     pub fn start(&self, repo: &RepoName, owner: &str, algorithm: Option<Algorithm>) -> Result<Progress> {
         pass(Point::UploadStarting)?;
-        let session = self.0.begin(repo, owner, algorithm.unwrap_or(Algorithm::Sha256));
+        let session = self.0.begin(repo, owner, algorithm.unwrap_or(Algorithm::Sha256))?;
         // Nobody else knows the session yet, so its lock is free.
         if let Ok(data) = session.data.try_lock()
             && let Err(error) = session.save(&data, &self.0.sink(true))
@@ -138,7 +140,7 @@ impl Uploads {
         mut body: ByteSource,
     ) -> Result<Started> {
         self.0.check_size(0, length)?;
-        let session = self.0.begin(repo, owner, digest.algorithm());
+        let session = self.0.begin(repo, owner, digest.algorithm())?;
         let inner = Arc::clone(&self.0);
         in_own_task(async move {
             let sink = inner.sink(false);
@@ -263,22 +265,17 @@ impl Inner {
     }
 
     fn sink(&self, persistent: bool) -> Sink<'_> {
-        Sink {
-            blobs: &*self.blobs,
-            meta: &*self.meta,
-            inline_limit: self.inline_limit,
-            size_limit: self.size_limit,
-            persistent,
-        }
+        Sink { meta: &*self.meta, inline_limit: self.inline_limit, size_limit: self.size_limit, persistent }
     }
 
-    fn begin(&self, repo: &RepoName, owner: &str, algorithm: Algorithm) -> Arc<Session> {
+    fn begin(&self, repo: &RepoName, owner: &str, algorithm: Algorithm) -> Result<Arc<Session>> {
         let id = UploadId::from_uuid(uuid::Uuid::new_v4());
         let data = Data::Buffered { algorithm, bytes: BytesMut::new() };
         let clock = self.meta.clock();
-        let session = Arc::new(Session::new(id, repo.clone(), owner.to_owned(), data, clock.now(), clock));
+        let place = (repo.clone(), self.places.of(repo)?.clone());
+        let session = Arc::new(Session::new(id, place, owner.to_owned(), data, clock.now(), clock));
         self.lock_sessions().insert(id, Arc::clone(&session));
-        session
+        Ok(session)
     }
 
     /// The session, from memory or from its row. Of another repository or owner: not there.
@@ -306,15 +303,26 @@ impl Inner {
         }
         let unknown = RegistryError::UploadUnknown(upload);
         let Some(row) = self.meta.upload(&upload).await? else { return Err(unknown) };
-        let Some(data) = self.restore(&row).await? else {
-            // After a power cut the staged bytes may be fewer than the row says, or others.
-            tracing::warn!(upload = %upload, offset = row.offset, "the bytes of an upload session are gone; it cannot go on");
-            self.blobs.discard(&upload).await?;
+        let Some(storage) = self.places.storages.get(row.storage).cloned() else {
+            tracing::warn!(%upload, "the storage of an upload session is not configured any more; it cannot go on");
             self.meta.delete_upload(&upload).await?;
             return Err(unknown);
         };
-        let session =
-            Arc::new(Session::new(upload, row.repo, row.owner, data, row.started, self.meta.clock()));
+        let Some(data) = self.restore(&row, &storage).await? else {
+            // After a power cut the staged bytes may be fewer than the row says, or others.
+            tracing::warn!(upload = %upload, offset = row.offset, "the bytes of an upload session are gone; it cannot go on");
+            storage.blobs.discard(&upload).await?;
+            self.meta.delete_upload(&upload).await?;
+            return Err(unknown);
+        };
+        let session = Arc::new(Session::new(
+            upload,
+            (row.repo, storage),
+            row.owner,
+            data,
+            row.started,
+            self.meta.clock(),
+        ));
         let mut locked = session.data_handle().lock_owned().await;
         // Another request may have been faster: one session, one lock.
         let held = Arc::clone(self.lock_sessions().entry(upload).or_insert_with(|| Arc::clone(&session)));
@@ -333,7 +341,7 @@ impl Inner {
     }
 
     /// The bytes that a row speaks of, or `None` when they are not there as it says.
-    async fn restore(&self, row: &UploadRow) -> Result<Option<Data>> {
+    async fn restore(&self, row: &UploadRow, storage: &Storage) -> Result<Option<Data>> {
         if let Some(buffered) = &row.buffered {
             return Ok(Some(Data::Buffered {
                 algorithm: row.algorithm,
@@ -345,11 +353,11 @@ impl Inner {
         if let Some(hasher) = saved.clone().filter(|_| own) {
             return Ok(Some(Data::Staged { hasher, offset: row.offset, writer: None, head: None }));
         }
-        let Some(hasher) = self.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
+        let Some(hasher) = storage.blobs.hash_staged(&row.id, row.offset, row.algorithm).await? else {
             // A crash between publishing the bytes and their row leaves them under the digest that the row's hash comes to.
             let Some(digest) = saved.map(|hasher| hasher.finish()) else { return Ok(None) };
             let hold = self.locks.publishing(&digest).await;
-            let found = self.blobs.confirm(&digest, row.offset).await?;
+            let found = storage.blobs.confirm(&digest, row.offset).await?;
             return Ok(found.map(|location| Data::Published {
                 digest,
                 size: row.offset,
@@ -418,7 +426,7 @@ impl Inner {
             && then == Then::Finish
             && matches!(data, Data::Buffered { .. });
         if let (Err(_), Some(before)) = (&whole, before) {
-            session.go_back(data, before, &sink).await?;
+            session.go_back(data, before).await?;
             session.save(data, &sink)?;
         } else if data.len() != from && !in_hand {
             session.save(data, &sink)?;
@@ -436,7 +444,7 @@ impl Inner {
             Data::Staged { hasher, .. } if hasher.algorithm() == digest.algorithm() => hasher.finish(),
             // E-6.3: the algorithm is known only now, so the bytes are read once more.
             Data::Staged { hasher, offset, .. } => {
-                match self.blobs.hash_staged(&session.id, *offset, digest.algorithm()).await? {
+                match session.storage.blobs.hash_staged(&session.id, *offset, digest.algorithm()).await? {
                     Some(fresh) => *hasher = fresh,
                     None => return Err(RegistryError::Internal("staged bytes are missing")),
                 }
@@ -454,43 +462,52 @@ impl Inner {
         pass(Point::UploadChecked)?;
         let content = match data {
             Data::Buffered { bytes, .. } => BlobContent::Inline(bytes.clone().freeze()),
-            Data::Published { location, .. } => BlobContent::Stored { location: location.clone() },
-            Data::Staged { .. } | Data::Closed => match self.stored_already(&digest).await? {
+            Data::Published { location, .. } => {
+                BlobContent::Stored { storage: session.storage.id, location: location.clone() }
+            }
+            Data::Staged { .. } | Data::Closed => match self.stored_already(session, &digest).await? {
                 Some(content) => content,
                 None => {
                     let hold = self.locks.publishing(&digest).await;
-                    let location = self.blobs.publish(&session.id, &digest, size).await?;
+                    let location = session.storage.blobs.publish(&session.id, &digest, size).await?;
                     *data = Data::Published { digest, size, location: location.clone(), _hold: hold };
                     pass(Point::UploadPublished)?;
-                    BlobContent::Stored { location }
+                    BlobContent::Stored { storage: session.storage.id, location }
                 }
             },
         };
         let renew_from = self.promises.renew_with_upload(session.started, self.meta.now());
         let repo = session.repo.clone();
-        let blob = NewBlob { repo, digest, size, content, upload: Some(session.id), renew_from };
+        let displaces = self.places.of(&repo)?.id == session.storage.id;
+        let blob = NewBlob { repo, digest, size, content, upload: Some(session.id), displaces, renew_from };
         self.meta.put_blob(blob).await?;
         pass(Point::UploadStored)?;
         let staged = matches!(data, Data::Staged { .. });
         *data = Data::Closed;
         self.lock_sessions().remove(&session.id);
         if staged {
-            self.blobs.discard(&session.id).await?;
+            session.storage.blobs.discard(&session.id).await?;
         }
         Ok(())
     }
 
     /// The same bytes, when their row holds them. Bytes in the blob store are published anew: that costs a rename, and heals
     /// a file that was lost or damaged.
-    async fn stored_already(&self, digest: &Digest) -> Result<Option<BlobContent>> {
-        let blob = self.meta.any_blob(digest).await?;
+    async fn stored_already(&self, session: &Session, digest: &Digest) -> Result<Option<BlobContent>> {
+        let blob = self.meta.any_blob(session.storage.id, digest).await?;
         Ok(blob.map(|blob| blob.content.clone()).filter(|content| matches!(content, BlobContent::Inline(_))))
     }
 
     /// Leaves published bytes to the sweep, unless another push has given them a row. Where nothing can be written they stay, for
     /// `gantry verify` to find.
-    async fn leave(&self, digest: &Digest, size: u64, location: Option<&str>) -> Result<()> {
-        match self.meta.free_bytes(digest, size, location).await {
+    async fn leave(
+        &self,
+        storage: StorageId,
+        digest: &Digest,
+        size: u64,
+        location: Option<&str>,
+    ) -> Result<()> {
+        match self.meta.free_bytes(storage, digest, size, location).await {
             Err(error @ (StorageError::Full { .. } | StorageError::ReadOnly { .. })) => {
                 tracing::warn!(%digest, %error, "bytes that belong to nobody could not be noted for the sweep");
                 Ok(())
@@ -511,10 +528,10 @@ impl Inner {
         let ended = std::mem::replace(data, Data::Closed);
         let staged = matches!(ended, Data::Staged { .. });
         if staged {
-            self.blobs.discard(&session.id).await?;
+            session.storage.blobs.discard(&session.id).await?;
         }
         if let Data::Published { digest, size, location, _hold } = ended {
-            self.leave(&digest, size, location.as_deref()).await?;
+            self.leave(session.storage.id, &digest, size, location.as_deref()).await?;
         }
         pass(Point::UploadDiscarded)?;
         match self.meta.delete_upload(&session.id).await {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use gantry_oci::{Algorithm, Digest, Hasher, RepoName, UploadId};
-use gantry_storage::{BlobStore, MetaStore, StagedBlob, StorageError, StoreClock, Timestamp, UploadRow};
+use gantry_storage::{MetaStore, StagedBlob, Storage, StorageError, StoreClock, Timestamp, UploadRow};
 use tokio::sync::{Mutex, Notify};
 
 use super::super::locks::Publishing;
@@ -30,6 +30,8 @@ const CHECKPOINT: u64 = 64 << 20;
 pub(super) struct Session {
     pub(super) id: UploadId,
     pub(super) repo: RepoName,
+    /// Where its bytes go, from its beginning to its end.
+    pub(super) storage: Storage,
     /// Who began it; nobody else sees it.
     pub(super) owner: String,
     pub(super) started: Timestamp,
@@ -119,7 +121,6 @@ impl Before {
 
 /// What limits the bytes of a session, and where they go.
 pub(super) struct Sink<'a> {
-    pub(super) blobs: &'a dyn BlobStore,
     pub(super) meta: &'a dyn MetaStore,
     /// Bytes that may be kept in memory.
     pub(super) inline_limit: usize,
@@ -132,7 +133,7 @@ pub(super) struct Sink<'a> {
 impl Session {
     pub(super) fn new(
         id: UploadId,
-        repo: RepoName,
+        (repo, storage): (RepoName, Storage),
         owner: String,
         data: Data,
         started: Timestamp,
@@ -141,6 +142,7 @@ impl Session {
         Self {
             id,
             repo,
+            storage,
             owner,
             started,
             clock,
@@ -190,13 +192,13 @@ impl Session {
         let mut crumbs = BytesMut::new();
         let received = self.pump(data, &mut crumbs, body, sink).await;
         // What came before the body broke off is kept to the last byte. (After a failure to store there are no crumbs.)
-        let kept = self.append_crumbs(data, &mut crumbs, sink).await;
+        let kept = self.append_crumbs(data, &mut crumbs).await;
         let was_staged = matches!(data, Data::Staged { .. });
         let settled = data.settle().await;
         self.publish_offset(data);
         if was_staged && matches!(data, Data::Buffered { .. }) {
             // Back in memory: the file has nothing that counts.
-            let _ = sink.blobs.discard(&self.id).await;
+            let _ = self.storage.blobs.discard(&self.id).await;
         }
         let received = received?;
         kept?;
@@ -220,7 +222,7 @@ impl Session {
             let piece = tokio::select! {
                 biased;
                 () = &mut cancelled => return Err(RegistryError::UploadUnknown(self.id)),
-                piece = self.next_piece(data, crumbs, body, sink) => piece?,
+                piece = self.next_piece(data, crumbs, body) => piece?,
             };
             let Some(piece) = piece else { break };
             total += piece.len() as u64;
@@ -235,16 +237,16 @@ impl Session {
                 // Kept one by one, crumbs would cost many times their size.
                 _ if piece.len() < CRUMB => crumbs.extend_from_slice(&piece),
                 _ => {
-                    self.append_crumbs(data, crumbs, sink).await?;
-                    self.append(data, piece, sink).await?;
+                    self.append_crumbs(data, crumbs).await?;
+                    self.append(data, piece).await?;
                 }
             }
             if crumbs.len() >= CRUMBS {
-                self.append_crumbs(data, crumbs, sink).await?;
+                self.append_crumbs(data, crumbs).await?;
             }
             if total >= checkpoint {
                 checkpoint = total + CHECKPOINT;
-                self.append_crumbs(data, crumbs, sink).await?;
+                self.append_crumbs(data, crumbs).await?;
                 data.settle().await?;
                 self.publish_offset(data);
                 self.save(data, sink)?;
@@ -259,12 +261,11 @@ impl Session {
         data: &mut Data,
         crumbs: &mut BytesMut,
         body: &mut ByteSource,
-        sink: &Sink<'_>,
     ) -> Result<Option<Bytes>> {
         let piece = match tokio::time::timeout(PAUSE, body.next()).await {
             Ok(piece) => piece,
             Err(_) => {
-                self.append_crumbs(data, crumbs, sink).await?;
+                self.append_crumbs(data, crumbs).await?;
                 if let Data::Staged { writer: Some(writer), .. } = data {
                     writer.flush().await?;
                 }
@@ -276,19 +277,19 @@ impl Session {
         Ok(piece.transpose()?)
     }
 
-    async fn append_crumbs(&self, data: &mut Data, crumbs: &mut BytesMut, sink: &Sink<'_>) -> Result<()> {
-        if crumbs.is_empty() { Ok(()) } else { self.append(data, crumbs.split().freeze(), sink).await }
+    async fn append_crumbs(&self, data: &mut Data, crumbs: &mut BytesMut) -> Result<()> {
+        if crumbs.is_empty() { Ok(()) } else { self.append(data, crumbs.split().freeze()).await }
     }
 
     /// Hands a piece to staged bytes, which begin here with what was in memory.
-    async fn append(&self, data: &mut Data, piece: Bytes, sink: &Sink<'_>) -> Result<()> {
+    async fn append(&self, data: &mut Data, piece: Bytes) -> Result<()> {
         self.touch();
         let mut pieces = vec![piece];
         if let Data::Buffered { algorithm, bytes } = data {
             let head = (!bytes.is_empty()).then(|| bytes.clone().freeze());
             pieces.splice(0..0, head.clone());
             let hasher = Hasher::new(*algorithm);
-            let writer = sink.blobs.stage(&self.id, 0, hasher.clone()).await?;
+            let writer = self.storage.blobs.stage(&self.id, 0, hasher.clone()).await?;
             *data = Data::Staged { hasher, offset: 0, writer: Some(writer), head };
         }
         let Data::Staged { hasher, offset, writer, .. } = data else {
@@ -296,19 +297,19 @@ impl Session {
         };
         let writer = match writer {
             Some(writer) => writer,
-            None => writer.insert(sink.blobs.stage(&self.id, *offset, hasher.clone()).await?),
+            None => writer.insert(self.storage.blobs.stage(&self.id, *offset, hasher.clone()).await?),
         };
         writer.append(pieces).await?;
         Ok(())
     }
 
     /// Goes back to where the session stood before a piece that was not what it claimed to be.
-    pub(super) async fn go_back(&self, data: &mut Data, before: Before, sink: &Sink<'_>) -> Result<()> {
+    pub(super) async fn go_back(&self, data: &mut Data, before: Before) -> Result<()> {
         let staged = matches!(data, Data::Staged { .. });
         *data = match before {
             Before::Buffered { algorithm, bytes } => {
                 if staged {
-                    sink.blobs.discard(&self.id).await?;
+                    self.storage.blobs.discard(&self.id).await?;
                 }
                 Data::Buffered { algorithm, bytes: BytesMut::from(&bytes[..]) }
             }
@@ -343,6 +344,7 @@ impl Session {
             id: self.id,
             repo: self.repo.clone(),
             owner: self.owner.clone(),
+            storage: self.storage.id,
             algorithm,
             offset: data.len(),
             hash_state,

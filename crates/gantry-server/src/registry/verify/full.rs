@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use gantry_oci::{Algorithm, Digest};
 use gantry_storage::blobs::verify::Found;
 use gantry_storage::meta::verify::{BlobRow, ManifestRow, Row, RowBytes, Walk};
-use gantry_storage::{Pace, StorageError};
+use gantry_storage::{Pace, Storage, StorageError, StorageId};
 use tokio::sync::mpsc;
 
 use super::pass::Right;
-use super::{Action, Condemned, Event, Finding, Inner, Kind, Report, Result, Stage, Verdict, Wrong, stored};
+use super::{
+    Action, Condemned, Event, Finding, Inner, Kind, Place, Report, Result, Stage, Verdict, Wrong, stored,
+};
 use crate::registry::{Registry, RegistryError, Uploads};
 
 /// Rows in a page.
@@ -166,7 +168,9 @@ impl Full<'_> {
             for row in &rows {
                 self.report.blobs += 1;
                 match &row.content {
-                    Ok(blob) => right.blobs.extend(self.blob(blob).await?.then_some(blob.digest)),
+                    Ok(blob) => {
+                        right.blobs.extend(self.blob(blob).await?.then_some((blob.storage, blob.digest)));
+                    }
                     Err(error) => self.bad_row("blob", row.id, error).await?,
                 }
                 self.progress(Stage::Blobs, self.report.blobs).await?;
@@ -181,55 +185,67 @@ impl Full<'_> {
     async fn blob(&mut self, blob: &BlobRow) -> Result<bool, Stop> {
         let Some(location) = stored(blob) else { return self.inline_blob(blob).await };
         let verdict = self.checks.examine(blob, location, &Pace::new(None)).await?;
-        let digest = &blob.digest;
+        let place = (blob.storage, blob.digest);
         match verdict {
             Verdict::Whole => {
                 self.report.bytes += blob.size;
                 if blob.damaged_at.is_some() {
-                    self.right_again(digest).await?;
+                    self.right_again(place).await?;
                 }
                 Ok(true)
             }
-            Verdict::Wrong(wrong) => self.wrong(digest, wrong).await.map(|()| false),
+            Verdict::Wrong(wrong) => self.wrong(place, wrong).await.map(|()| false),
             Verdict::Unreadable(detail) => {
-                let repositories = self.checks.holders(digest).await?;
-                let (kind, subject) = (Kind::BlobUnreadable, digest.to_string());
-                let detail = format!("{detail}; the bytes may be right, so nothing is done");
+                let repositories = self.checks.holders(place).await?;
+                let (kind, subject) = (Kind::BlobUnreadable, blob.digest.to_string());
+                let detail = format!(
+                    "{detail}{}; the bytes may be right, so nothing is done",
+                    self.within(blob.storage)
+                );
                 self.tell(Finding { kind, subject, detail, repositories, action: Action::Kept }).await?;
                 Ok(false)
             }
         }
     }
 
-    async fn wrong(&mut self, digest: &Digest, wrong: Wrong) -> Result<(), Stop> {
+    async fn wrong(&mut self, place: Place, wrong: Wrong) -> Result<(), Stop> {
         let action = if self.report.repair {
-            match self.checks.condemn(digest, &wrong).await? {
+            match self.checks.condemn(place, &wrong).await? {
                 Condemned::Passed => return Ok(()),
                 Condemned::Hidden { moved: true, .. } => Action::Quarantined,
                 Condemned::Hidden { known: true, .. } => Action::Kept,
                 Condemned::Hidden { .. } => Action::Hidden,
             }
         } else {
-            match self.checks.confirm(digest, &wrong).await? {
+            match self.checks.confirm(place, &wrong).await? {
                 None => return Ok(()),
                 Some(_) => Action::Reported,
             }
         };
         let Wrong { kind, mut detail, .. } = wrong;
+        detail.push_str(&self.within(place.0));
         if action == Action::Kept {
             detail.push_str("; known already, waiting for a push that heals it");
         }
-        let repositories = self.checks.holders(digest).await?;
-        self.tell(Finding { kind, subject: digest.to_string(), detail, repositories, action }).await
+        let repositories = self.checks.holders(place).await?;
+        self.tell(Finding { kind, subject: place.1.to_string(), detail, repositories, action }).await
+    }
+
+    /// Where something is, for people who have more than one storage.
+    fn within(&self, storage: StorageId) -> String {
+        match storage {
+            StorageId::DEFAULT | StorageId::ROWS => String::new(),
+            other => format!(" (storage {})", self.checks.name(other)),
+        }
     }
 
     async fn inline_blob(&mut self, blob: &BlobRow) -> Result<bool, Stop> {
         let RowBytes::Inline { whole } = blob.bytes else { return Ok(false) };
         self.report.bytes += blob.size;
-        let digest = &blob.digest;
+        let (place, digest) = ((blob.storage, blob.digest), &blob.digest);
         if whole {
             if blob.damaged_at.is_some() {
-                self.right_again(digest).await?;
+                self.right_again(place).await?;
             }
             return Ok(true);
         }
@@ -240,7 +256,7 @@ impl Full<'_> {
             // Stored anew meanwhile.
             return Ok(false);
         }
-        let repositories = self.checks.holders(digest).await?;
+        let repositories = self.checks.holders(place).await?;
         let (kind, subject) = (Kind::BlobDamaged, digest.to_string());
         let detail = "the bytes in the database are others".to_owned();
         let action = self.row_action(hidden);
@@ -257,19 +273,20 @@ impl Full<'_> {
     }
 
     /// A blob that is marked as damaged, and whose bytes are right.
-    async fn right_again(&mut self, digest: &Digest) -> Result<(), Stop> {
-        let Some(state) = self.checks.meta.blob_state(digest).await? else { return Ok(()) };
+    async fn right_again(&mut self, place: Place) -> Result<(), Stop> {
+        let (storage, digest) = (place.0, &place.1);
+        let Some(state) = self.checks.meta.blob_state(storage, digest).await? else { return Ok(()) };
         if state.damaged_at.is_none() {
             return Ok(());
         }
         let action = if !self.report.repair {
             Action::Reported
-        } else if self.checks.meta.show_blob(digest).await? {
+        } else if self.checks.meta.show_blob(storage, digest).await? {
             Action::Healed
         } else {
             return Ok(());
         };
-        let repositories = self.checks.holders(digest).await?;
+        let repositories = self.checks.holders(place).await?;
         let (kind, subject) = (Kind::BlobDamaged, digest.to_string());
         let detail = "marked as damaged, and its bytes are right again".to_owned();
         self.tell(Finding { kind, subject, detail, repositories, action }).await
@@ -343,29 +360,32 @@ impl Full<'_> {
 
     /// From the files to the rows.
     async fn files(&mut self) -> Result<(), Stop> {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            for shard in 0..=u8::MAX {
-                let found = self.checks.blobs.list(algorithm, shard).await?;
-                for some in found.chunks(PAGE) {
-                    self.some_files(some).await?;
+        let storages = self.checks.storages.clone();
+        for storage in storages.iter() {
+            for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+                for shard in 0..=u8::MAX {
+                    let found = storage.blobs.list(algorithm, shard).await?;
+                    for some in found.chunks(PAGE) {
+                        self.some_files(storage, some).await?;
+                    }
+                    self.progress(Stage::Files, self.report.files).await?;
                 }
-                self.progress(Stage::Files, self.report.files).await?;
             }
         }
         Ok(())
     }
 
-    async fn some_files(&mut self, found: &[Found]) -> Result<(), Stop> {
+    async fn some_files(&mut self, storage: &Storage, found: &[Found]) -> Result<(), Stop> {
         let digests: Vec<Digest> =
             found.iter().filter_map(|file| file.blob.map(|(digest, _)| digest)).collect();
-        let mut known = self.checks.meta.stored_blobs(digests).await?.into_iter();
+        let mut known = self.checks.meta.stored_blobs(storage.id, digests).await?.into_iter();
         for file in found {
             self.report.files += 1;
             let finding = if file.blob.is_none() {
                 let detail = "not named like a blob; it is left alone".to_owned();
                 Finding {
                     kind: Kind::OddFile,
-                    subject: file.path.clone(),
+                    subject: path_in(storage, &file.path),
                     detail,
                     repositories: Vec::new(),
                     action: Action::Kept,
@@ -373,7 +393,7 @@ impl Full<'_> {
             } else if known.next().unwrap_or(true) {
                 continue;
             } else {
-                match self.unknown_file(file).await? {
+                match self.unknown_file(storage, file).await? {
                     Some(finding) => finding,
                     None => continue,
                 }
@@ -384,11 +404,11 @@ impl Full<'_> {
     }
 
     /// A file that no row knew: what a crash left between the bytes and the row, or what a push is about to make a row for.
-    async fn unknown_file(&self, file: &Found) -> Result<Option<Finding>, Stop> {
+    async fn unknown_file(&self, storage: &Storage, file: &Found) -> Result<Option<Finding>, Stop> {
         let Some((digest, identity)) = file.blob else { return Ok(None) };
         // Held by whoever stands between the bytes and their row. So the row is looked at once more while it is ours.
         let alone = self.checks.locks.try_removing(&digest);
-        let rows = self.checks.meta.stored_blobs(vec![digest]).await?;
+        let rows = self.checks.meta.stored_blobs(storage.id, vec![digest]).await?;
         if rows.first().copied().unwrap_or(true) {
             return Ok(None);
         }
@@ -403,43 +423,55 @@ impl Full<'_> {
                 detail.push_str("; a push of it is under way");
                 action = Action::Kept;
             }
-            Some(_) if self.checks.blobs.is_shared().await? => {
+            Some(_) if storage.blobs.is_shared().await? => {
                 detail.push_str(
                     "; it may belong to a Distribution registry: docker/registry/v2/repositories is there",
                 );
                 action = Action::Kept;
             }
             Some(alone) if self.report.repair => {
-                if !self.checks.set_aside_unknown(digest, identity, alone).await? {
+                if !self.checks.set_aside_unknown((storage.id, digest), identity, alone).await? {
                     return Ok(None);
                 }
                 action = Action::Quarantined;
             }
             Some(_) => {}
         }
-        let subject = file.path.clone();
+        let subject = path_in(storage, &file.path);
         Ok(Some(Finding { kind: Kind::UnknownFile, subject, detail, repositories: Vec::new(), action }))
     }
 
     async fn leftovers(&mut self) -> Result<(), Stop> {
-        for staged in self.checks.blobs.staged().await? {
-            if self.uploads.holds(&staged.upload) || self.checks.meta.upload(&staged.upload).await?.is_some()
-            {
-                continue;
+        let storages = self.checks.storages.clone();
+        for storage in storages.iter() {
+            for staged in storage.blobs.staged().await? {
+                if self.uploads.holds(&staged.upload)
+                    || self.checks.meta.upload(&staged.upload).await?.is_some()
+                {
+                    continue;
+                }
+                self.tell(Finding {
+                    kind: Kind::UploadLeftover,
+                    subject: path_in(storage, &format!("uploads/{}", staged.upload)),
+                    detail: format!(
+                        "{} bytes of no upload session; a running server removes them when they are {} s old",
+                        staged.size,
+                        self.expiry.as_secs()
+                    ),
+                    repositories: Vec::new(),
+                    action: Action::Kept,
+                })
+                .await?;
             }
-            self.tell(Finding {
-                kind: Kind::UploadLeftover,
-                subject: format!("uploads/{}", staged.upload),
-                detail: format!(
-                    "{} bytes of no upload session; a running server removes them when they are {} s old",
-                    staged.size,
-                    self.expiry.as_secs()
-                ),
-                repositories: Vec::new(),
-                action: Action::Kept,
-            })
-            .await?;
         }
         self.progress(Stage::Uploads, 1).await
+    }
+}
+
+/// A path below a storage's directory, for people.
+fn path_in(storage: &Storage, path: &str) -> String {
+    match storage.id {
+        StorageId::DEFAULT => path.to_owned(),
+        _ => format!("{}:{path}", storage.name),
     }
 }

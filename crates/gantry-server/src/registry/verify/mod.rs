@@ -22,7 +22,9 @@ use std::time::Duration;
 use gantry_oci::Digest;
 use gantry_storage::failpoint::Point;
 use gantry_storage::meta::verify::{BlobRow, BlobState, RowBytes};
-use gantry_storage::{BlobStore, Damaged, Hashed, Identity, MetaStore, Pace, StorageError, Timestamp};
+use gantry_storage::{
+    Damaged, Hashed, Identity, MetaStore, Pace, StorageError, StorageId, Storages, Timestamp,
+};
 
 use super::locks::{DigestLocks, Removing};
 use super::{Result, in_own_task, pass};
@@ -44,7 +46,7 @@ pub struct Verifier(Arc<Inner>);
 
 struct Inner {
     meta: Arc<dyn MetaStore>,
-    blobs: Arc<dyn BlobStore>,
+    storages: Storages,
     locks: Arc<DigestLocks>,
     interval: Option<Duration>,
     pace: Pace,
@@ -53,7 +55,7 @@ struct Inner {
     /// At the last measurement.
     damaged_now: Mutex<Damaged>,
     /// Found right by a pull, not written down yet.
-    noted: Mutex<Vec<Digest>>,
+    noted: Mutex<Vec<(StorageId, Digest)>>,
 }
 
 /// Counters since start, and how much is damaged.
@@ -66,6 +68,9 @@ pub struct VerifyReadings {
     /// What is damaged at the last measurement.
     pub damaged: Damaged,
 }
+
+/// A blob by the storage that has its bytes, and its digest.
+type Place = (StorageId, Digest);
 
 /// What is wrong with a blob's bytes in the blob store.
 #[derive(Clone, Debug)]
@@ -96,13 +101,13 @@ enum Condemned {
 impl Verifier {
     pub(super) fn new(
         meta: Arc<dyn MetaStore>,
-        blobs: Arc<dyn BlobStore>,
+        storages: Storages,
         locks: Arc<DigestLocks>,
         schedule: Schedule,
     ) -> Self {
         Self(Arc::new(Inner {
             meta,
-            blobs,
+            storages,
             locks,
             interval: schedule.interval,
             pace: Pace::new(Some(schedule.rate)),
@@ -133,22 +138,32 @@ impl Verifier {
     }
 
     /// Bytes that should be there and are not, or not as many as they should be, noticed when somebody asked for them.
-    pub(super) async fn lost(&self, digest: &Digest, size: u64) {
-        if let Err(error) = self.look_for(digest, size).await {
+    pub(super) async fn lost(&self, storage: StorageId, digest: &Digest, size: u64) {
+        if let Err(error) = self.look_for(storage, digest, size).await {
             tracing::warn!(%digest, %error, "looking for lost bytes failed");
         }
     }
 
-    async fn look_for(&self, digest: &Digest, size: u64) -> Result<()> {
-        let Inner { meta, blobs, .. } = &*self.0;
-        let Some(state) = meta.blob_state(digest).await? else { return Ok(()) };
+    /// Bytes that somebody who read them all found to be those of another digest.
+    pub(super) async fn wrong(&self, storage: StorageId, digest: Digest, actual: Digest, seen: Identity) {
+        let detail = format!("the bytes are those of {actual}");
+        let wrong = Wrong { kind: Kind::BlobDamaged, detail, seen: Some(seen) };
+        if let Err(error) = self.0.condemn((storage, digest), &wrong).await {
+            tracing::error!(%digest, %error, "blob {digest} is damaged and could not be hidden");
+        }
+    }
+
+    async fn look_for(&self, storage: StorageId, digest: &Digest, size: u64) -> Result<()> {
+        let Inner { meta, storages, .. } = &*self.0;
+        let blobs = storages.blobs(storage)?;
+        let Some(state) = meta.blob_state(storage, digest).await? else { return Ok(()) };
         let location = state.location.as_deref();
         let seen = blobs.identity(digest, location).await?;
         // Between the two looks it may have been stored anew.
-        if state.inline || state.size != size || blobs.open(digest, location, size).await?.is_some() {
+        if state.size != size || blobs.open(digest, location, size).await?.is_some() {
             return Ok(());
         }
-        self.0.check_home().await?;
+        self.0.check_home(storage).await?;
         let wrong = match seen {
             None => Wrong::missing(),
             Some(_) => Wrong {
@@ -157,7 +172,7 @@ impl Verifier {
                 seen,
             },
         };
-        self.0.condemn(digest, &wrong).await.map(drop)
+        self.0.condemn((storage, *digest), &wrong).await.map(drop)
     }
 }
 
@@ -169,24 +184,26 @@ impl Wrong {
 
 impl Inner {
     /// An empty mount point in the place of the blob store must not condemn everything.
-    async fn check_home(&self) -> Result<()> {
-        if self.blobs.is_at_home().await? {
+    async fn check_home(&self, storage: StorageId) -> Result<()> {
+        if self.storages.blobs(storage)?.is_at_home().await? {
             return Ok(());
         }
-        let message =
-            "its marker gantry.store is not there: is its disk mounted? Nothing is taken for lost".to_owned();
+        let message = format!(
+            "the marker gantry.store of the storage {} is not there: is its disk mounted? Nothing is taken for lost",
+            self.name(storage)
+        );
         Err(StorageError::Unavailable { during: "looking at the blob store", message }.into())
     }
 
     /// Reads a blob's bytes in the blob store.
     async fn examine(&self, row: &BlobRow, location: Option<&str>, pace: &Pace) -> Result<Verdict> {
-        let hashed = match self.blobs.hash(&row.digest, location, pace).await {
+        let hashed = match self.storages.blobs(row.storage)?.hash(&row.digest, location, pace).await {
             Ok(hashed) => hashed,
             Err(error @ StorageError::Unavailable { .. }) => return Err(error.into()),
             Err(error) => return Ok(Verdict::Unreadable(error.to_string())),
         };
         let Hashed::Bytes { actual, size, identity } = hashed else {
-            self.check_home().await?;
+            self.check_home(row.storage).await?;
             return Ok(Verdict::Wrong(Wrong::missing()));
         };
         self.bytes.fetch_add(size, Ordering::Relaxed);
@@ -203,40 +220,43 @@ impl Inner {
     }
 
     /// The row as it stands, if it still speaks of the bytes that were found wrong.
-    async fn confirm(&self, digest: &Digest, wrong: &Wrong) -> Result<Option<BlobState>> {
-        let Some(state) = self.meta.blob_state(digest).await? else { return Ok(None) };
-        if state.inline || self.blobs.identity(digest, state.location.as_deref()).await? != wrong.seen {
-            return Ok(None);
-        }
-        Ok(Some(state))
+    async fn confirm(&self, (storage, digest): Place, wrong: &Wrong) -> Result<Option<BlobState>> {
+        let Some(state) = self.meta.blob_state(storage, &digest).await? else { return Ok(None) };
+        let blobs = self.storages.blobs(storage)?;
+        let seen = blobs.identity(&digest, state.location.as_deref()).await?;
+        Ok(Some(state).filter(|_| seen == wrong.seen))
     }
 
     /// Hides a blob whose bytes are wrong and moves them aside, unless they were stored anew meanwhile.
-    async fn condemn(self: &Arc<Self>, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
-        let (this, digest, wrong) = (Arc::clone(self), *digest, wrong.clone());
-        in_own_task(async move { this.condemn_alone(&digest, &wrong).await }).await
+    async fn condemn(self: &Arc<Self>, place: Place, wrong: &Wrong) -> Result<Condemned> {
+        let (this, wrong) = (Arc::clone(self), wrong.clone());
+        in_own_task(async move { this.condemn_alone(place, &wrong).await }).await
     }
 
-    async fn condemn_alone(&self, digest: &Digest, wrong: &Wrong) -> Result<Condemned> {
+    async fn condemn_alone(&self, place: Place, wrong: &Wrong) -> Result<Condemned> {
+        let (storage, digest) = (place.0, &place.1);
         let Some(_alone) = self.locks.try_removing(digest) else { return Ok(Condemned::Passed) };
-        let Some(state) = self.confirm(digest, wrong).await? else { return Ok(Condemned::Passed) };
+        let Some(state) = self.confirm(place, wrong).await? else { return Ok(Condemned::Passed) };
         let known = state.damaged_at.is_some();
-        if !known && !self.meta.hide_blob(digest).await? {
+        if !known && !self.meta.hide_blob(storage, digest).await? {
             return Ok(Condemned::Passed);
         }
         if !known {
             self.damage.fetch_add(1, Ordering::Relaxed);
-            let repositories = self.holders(digest).await?;
+            let repositories = self.holders(place).await?;
             tracing::error!(
                 %digest,
                 ?repositories,
+                storage = self.name(storage),
                 "blob {digest} is damaged ({}): it is not found from now on, and a new push heals it",
                 wrong.detail
             );
         }
         pass(Point::DamageMarked)?;
         let moved = match wrong.seen {
-            Some(identity) => self.blobs.set_aside(digest, state.location.as_deref(), identity).await?,
+            Some(identity) => {
+                self.storages.blobs(storage)?.set_aside(digest, state.location.as_deref(), identity).await?
+            }
             None => false,
         };
         pass(Point::DamageAside)?;
@@ -244,8 +264,13 @@ impl Inner {
     }
 
     /// Moves aside a file that no row knows. The lock is held until that is done, whoever goes away meanwhile.
-    async fn set_aside_unknown(&self, digest: Digest, identity: Identity, alone: Removing) -> Result<bool> {
-        let blobs = Arc::clone(&self.blobs);
+    async fn set_aside_unknown(
+        &self,
+        (storage, digest): Place,
+        identity: Identity,
+        alone: Removing,
+    ) -> Result<bool> {
+        let blobs = Arc::clone(self.storages.blobs(storage)?);
         in_own_task(async move {
             let moved = blobs.set_aside(&digest, None, identity).await?;
             drop(alone);
@@ -255,13 +280,18 @@ impl Inner {
     }
 
     /// Some of the repositories that link a blob, for people.
-    async fn holders(&self, digest: &Digest) -> Result<Vec<String>> {
-        let holders = self.meta.blob_holders(digest, NAMED).await?;
+    async fn holders(&self, (storage, digest): Place) -> Result<Vec<String>> {
+        let holders = self.meta.blob_holders(storage, &digest, NAMED).await?;
         Ok(holders.iter().map(ToString::to_string).collect())
     }
 
-    fn note(&self, digest: Digest) {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(digest);
+    /// What people call a storage.
+    fn name(&self, storage: StorageId) -> &str {
+        self.storages.get(storage).map_or("", |storage| &storage.name)
+    }
+
+    fn note(&self, place: Place) {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(place);
     }
 
     fn is_due(&self, verified_at: Timestamp) -> bool {

@@ -3,14 +3,16 @@
 //! What comes next is asked of the rows, by small pages, the longest unread first; the store is never listed. What was found
 //! right is written down many at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_oci::Digest;
-use gantry_storage::Timestamp;
 use gantry_storage::meta::verify::{BlobRow, ManifestRow, Row, RowBytes, Walk};
+use gantry_storage::{StorageError, Timestamp};
 
-use super::{Inner, Result, Verdict, Verifier, stored};
+use super::{Inner, Place, Result, Verdict, Verifier, stored};
+use crate::registry::RegistryError;
 
 /// Rows in a page.
 const PAGE: usize = 64;
@@ -51,7 +53,7 @@ impl Verifier {
             tokio::time::sleep(NOTES).await;
             let mut noted =
                 std::mem::take(&mut *self.0.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-            noted.sort_unstable_by_key(Digest::to_string);
+            noted.sort_unstable_by_key(|(storage, digest)| (*storage, digest.to_string()));
             noted.dedup();
             self.0.write_down(&mut Right { blobs: noted, manifests: Vec::new() }).await;
         }
@@ -61,7 +63,7 @@ impl Verifier {
 /// What was found right and is not written down yet.
 #[derive(Default)]
 pub(super) struct Right {
-    pub(super) blobs: Vec<Digest>,
+    pub(super) blobs: Vec<Place>,
     pub(super) manifests: Vec<i64>,
 }
 
@@ -83,12 +85,28 @@ impl Inner {
     async fn pass_rows(self: &Arc<Self>, before: Timestamp, right: &mut Right) -> Result<()> {
         let mut noted = Instant::now();
         let mut walk = Walk::due(before);
+        // Storages that do not answer, and what one of them said: the others are checked nevertheless.
+        let (mut away, mut failed) = (HashSet::new(), None);
         loop {
             let rows = self.meta.blobs_to_verify(walk, PAGE).await?;
             let Some(last) = rows.last() else { break };
             walk = walk.behind(last.verified_at, last.id);
             for row in &rows {
-                right.blobs.extend(self.pass_blob(row).await?);
+                let storage = row.content.as_ref().ok().map(|blob| blob.storage);
+                if storage.is_some_and(|storage| away.contains(&storage)) {
+                    continue;
+                }
+                match (self.pass_blob(row).await, storage) {
+                    (Ok(found), _) => right.blobs.extend(found),
+                    (
+                        Err(error @ RegistryError::Storage(StorageError::Unavailable { .. })),
+                        Some(storage),
+                    ) => {
+                        away.insert(storage);
+                        failed = Some(error);
+                    }
+                    (Err(error), _) => return Err(error),
+                }
                 if right.is_full() || noted.elapsed() > LATEST {
                     noted = Instant::now();
                     self.write_down(right).await;
@@ -98,7 +116,7 @@ impl Inner {
         let mut walk = Walk::due(before);
         loop {
             let rows = self.meta.manifests_to_verify(walk, PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else { return failed.map_or(Ok(()), Err) };
             walk = walk.behind(last.verified_at, last.id);
             for row in &rows {
                 right.manifests.extend(self.pass_manifest(row).await?.then_some(row.id));
@@ -107,8 +125,8 @@ impl Inner {
         }
     }
 
-    /// The blob's name, if it is right.
-    async fn pass_blob(self: &Arc<Self>, row: &Row<BlobRow>) -> Result<Option<Digest>> {
+    /// The blob's place, if it is right.
+    async fn pass_blob(self: &Arc<Self>, row: &Row<BlobRow>) -> Result<Option<Place>> {
         let blob = match &row.content {
             Ok(blob) => blob,
             Err(error) => {
@@ -122,11 +140,11 @@ impl Inner {
             if !whole && self.meta.hide_inline_blob(&digest).await? {
                 self.damaged_row("blob", &digest);
             }
-            return Ok(whole.then_some(digest));
+            return Ok(whole.then_some((blob.storage, digest)));
         }
         match self.examine(blob, stored(blob).flatten(), &self.pace).await? {
-            Verdict::Whole => Ok(Some(digest)),
-            Verdict::Wrong(wrong) => self.condemn(&digest, &wrong).await.map(|_| None),
+            Verdict::Whole => Ok(Some((blob.storage, digest))),
+            Verdict::Wrong(wrong) => self.condemn((blob.storage, digest), &wrong).await.map(|_| None),
             Verdict::Unreadable(error) => {
                 tracing::error!(%digest, %error, "the bytes of blob {digest} cannot be read; they are left as they are");
                 Ok(None)

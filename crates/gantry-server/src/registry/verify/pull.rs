@@ -14,7 +14,7 @@ use futures_core::Stream;
 use gantry_oci::{Digest, Hasher, RepoName};
 use gantry_storage::{BlobHandle, BlobStream, Identity, StorageError, StoredBlob};
 
-use super::{Inner, Kind, Result, Verifier, Wrong};
+use super::{Inner, Place, Result, Verifier};
 
 impl Verifier {
     /// The handle, or one that checks what it reads, when that is due.
@@ -35,13 +35,14 @@ impl Verifier {
         if now.is_some_and(|now| !self.0.is_due(now.verified_at)) {
             return Ok(handle);
         }
-        Ok(Arc::new(Watched { handle, digest: blob.digest, checks: Arc::clone(&self.0) }))
+        let place = (blob.content.storage(), blob.digest);
+        Ok(Arc::new(Watched { handle, place, checks: Arc::clone(&self.0) }))
     }
 }
 
 struct Watched {
     handle: Arc<dyn BlobHandle>,
-    digest: Digest,
+    place: Place,
     checks: Arc<Inner>,
 }
 
@@ -62,8 +63,8 @@ impl BlobHandle for Watched {
         Box::pin(Hashing {
             pieces,
             left: self.size(),
-            hasher: Hasher::new(self.digest.algorithm()),
-            digest: self.digest,
+            hasher: Hasher::new(self.place.1.algorithm()),
+            place: self.place,
             handle: Arc::clone(&self.handle),
             checks: Arc::clone(&self.checks),
         })
@@ -74,7 +75,7 @@ struct Hashing {
     pieces: BlobStream,
     left: u64,
     hasher: Hasher,
-    digest: Digest,
+    place: Place,
     /// Open until something is done about its bytes, so that no other file takes their identity.
     handle: Arc<dyn BlobHandle>,
     checks: Arc<Inner>,
@@ -93,11 +94,12 @@ impl Stream for Hashing {
         }
         self.checks.bytes.fetch_add(self.handle.size(), Ordering::Relaxed);
         let actual = self.hasher.finish();
-        if actual == self.digest {
-            self.checks.note(self.digest);
+        let (_, digest) = self.place;
+        if actual == digest {
+            self.checks.note(self.place);
             return Poll::Ready(item);
         }
-        let what = format!("the bytes of blob {} are those of {actual}", self.digest);
+        let what = format!("the bytes of blob {digest} are those of {actual}");
         self.condemn(actual);
         Poll::Ready(Some(Err(StorageError::Corrupt { what })))
     }
@@ -106,16 +108,10 @@ impl Stream for Hashing {
 impl Hashing {
     /// In a task of its own: the answer is being cut, and what reads it goes away.
     fn condemn(&self, actual: Digest) {
-        let (checks, handle, digest) = (Arc::clone(&self.checks), Arc::clone(&self.handle), self.digest);
+        let (checks, handle, place) = (Arc::clone(&self.checks), Arc::clone(&self.handle), self.place);
         tokio::spawn(async move {
-            let wrong = Wrong {
-                kind: Kind::BlobDamaged,
-                detail: format!("the bytes are those of {actual}"),
-                seen: Some(handle.identity()),
-            };
-            if let Err(error) = checks.condemn(&digest, &wrong).await {
-                tracing::error!(%digest, %error, "blob {digest} is damaged and could not be hidden");
-            }
+            let (storage, digest) = place;
+            Verifier(checks).wrong(storage, digest, actual, handle.identity()).await;
             drop(handle);
         });
     }

@@ -121,7 +121,7 @@ impl Weighter<Key, Value> for Bytes {
             Value::Manifest(manifest) => manifest.bytes.len() + manifest.media_type.len(),
             Value::Blob(blob) => match &blob.content {
                 BlobContent::Inline(bytes) => bytes.len(),
-                BlobContent::Stored { location } => location.as_ref().map_or(0, String::len),
+                BlobContent::Stored { location, .. } => location.as_ref().map_or(0, String::len),
             },
             Value::Referrers { page, .. } => page.weight(),
         };

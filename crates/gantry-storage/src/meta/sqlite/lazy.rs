@@ -198,6 +198,7 @@ mod tests {
             id: "0f8fad5b-d9cb-469f-a165-70867728950e".parse().expect("an id"),
             repo: "a/b".parse().expect("a name"),
             owner: String::new(),
+            storage: crate::meta::storages::StorageId::DEFAULT,
             algorithm: Algorithm::Sha256,
             offset,
             hash_state: Vec::new(),

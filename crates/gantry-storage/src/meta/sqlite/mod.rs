@@ -11,6 +11,7 @@ mod access;
 mod blobs;
 mod cache;
 mod failure;
+mod jobs;
 mod lazy;
 mod manifests;
 mod operation;
@@ -19,6 +20,7 @@ mod referrers;
 mod repos;
 mod schema;
 mod session_log;
+mod storages;
 mod sweep;
 mod tags;
 mod uploads;
@@ -46,6 +48,7 @@ use self::readers::Readers;
 use self::session_log::SessionLog;
 use self::writer::{Shared, Writer};
 use super::access::TagLocks;
+use super::storages::StorageId;
 use super::{
     Candidate, CandidateKind, Cursor, Deleted, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob,
     NewManifest, PutManifest, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
@@ -84,7 +87,9 @@ const HOT_SQL: &[&str] = &[
     referrers::ONE,
     referrers::SUBJECT,
     blobs::LINKED,
-    blobs::ANY,
+    blobs::ONE,
+    blobs::WHOLE,
+    blobs::HELD,
     blobs::IS_LINKED,
     blobs::HOLDERS,
     blobs::ID,
@@ -111,6 +116,12 @@ const HOT_SQL: &[&str] = &[
     verify::walk::BLOBS_DUE,
     verify::BLOB_STATE,
     verify::HOLDERS,
+    verify::HEALED,
+    storages::LINKS,
+    storages::REPOSITORIES,
+    storages::BLOBS,
+    jobs::NEXT,
+    jobs::PAGE,
     verify::walk::MANIFESTS_ALL,
     verify::walk::MANIFESTS_DUE,
     verify::MANIFEST_WHOLE,
@@ -196,7 +207,6 @@ impl ExaminedDatabase {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         // A log that once grew long gives its room back.
         connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
-        connection.pragma_update(None, "foreign_keys", true)?;
         // What a savepoint may have to undo is kept in memory, not in temporary files.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
@@ -368,12 +378,14 @@ impl MetaStore for SqliteMeta {
         Ok(found)
     }
 
-    async fn any_blob(&self, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
+    async fn any_blob(&self, storage: StorageId, digest: &Digest) -> Result<Option<Arc<StoredBlob>>> {
         let digest = *digest;
-        let found = self
-            .readers
-            .read("reading a blob's row", move |c| Ok(blobs::any(c, &digest)?.map(verify::blob_read)))
-            .await?;
+        let found =
+            self.readers
+                .read("reading a blob's row", move |c| {
+                    Ok(blobs::any(c, storage, &digest)?.map(verify::blob_read))
+                })
+                .await?;
         self.only_whole_blob(found).await
     }
 
@@ -386,9 +398,17 @@ impl MetaStore for SqliteMeta {
         self.writer.run("storing a blob's row", blob.upload, move |batch| blobs::put(batch, &blob)).await
     }
 
-    async fn mount_blob(&self, digest: &Digest, from: &RepoName, to: &RepoName) -> Result<bool> {
+    async fn mount_blob(
+        &self,
+        digest: &Digest,
+        from: &RepoName,
+        to: &RepoName,
+        storage: StorageId,
+    ) -> Result<bool> {
         let (digest, from, to) = (*digest, from.clone(), to.clone());
-        self.writer.run("mounting a blob", None, move |batch| blobs::mount(batch, &digest, &from, &to)).await
+        self.writer
+            .run("mounting a blob", None, move |batch| blobs::mount(batch, &digest, &from, &to, storage))
+            .await
     }
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
@@ -504,11 +524,17 @@ impl MetaStore for SqliteMeta {
         self.readers.read("looking for garbage", move |c| sweep::freed(c, after, limit)).await
     }
 
-    async fn free_bytes(&self, digest: &Digest, size: u64, location: Option<&str>) -> Result<()> {
+    async fn free_bytes(
+        &self,
+        storage: StorageId,
+        digest: &Digest,
+        size: u64,
+        location: Option<&str>,
+    ) -> Result<()> {
         let (digest, location) = (*digest, location.map(str::to_owned));
         self.writer
             .run("freeing bytes", None, move |batch| {
-                sweep::free_bytes(batch, &digest, size, location.as_deref())
+                sweep::free_bytes(batch, storage, &digest, size, location.as_deref())
             })
             .await
     }

@@ -18,7 +18,7 @@ use crate::failpoint::Point;
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
 
 /// What each version adds to the one before; the first makes version 1.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 const V1: &str = "
 CREATE TABLE settings (
@@ -270,6 +270,53 @@ CREATE INDEX audit_by_repository ON audit (repository) WHERE repository <> '';
 CREATE INDEX audit_refused ON audit (allowed) WHERE allowed = 0;
 ";
 
+/// Bytes lie in several storages: a blob has a row for each that has its bytes, and one more (storage 0) when the bytes are in the row.
+/// A repository still has one link at most for each digest. And work that goes on after a restart.
+const V5: &str = "
+CREATE TABLE storages (
+    id   INTEGER PRIMARY KEY AUTOINCREMENT,     -- never used twice
+    name TEXT NOT NULL UNIQUE                   -- as the configuration has it
+) STRICT;
+INSERT INTO storages (id, name) VALUES (0, ''), (1, 'default');
+
+-- A constraint cannot be changed in place.
+CREATE TABLE blobs_anew (
+    id          INTEGER PRIMARY KEY,
+    digest      BLOB NOT NULL,
+    storage     INTEGER NOT NULL REFERENCES storages (id),      -- 0: the bytes are here, in `content`
+    size        INTEGER NOT NULL,
+    created     INTEGER NOT NULL,
+    verified_at INTEGER NOT NULL,               -- the store's own time; 0: never
+    damaged_at  INTEGER,
+    location    TEXT,                           -- in the blob store; NULL: derived from the digest
+    content     BLOB,                           -- the bytes themselves when they are few
+    UNIQUE (digest, storage)
+) STRICT;
+INSERT INTO blobs_anew (id, digest, storage, size, created, verified_at, damaged_at, location, content)
+    SELECT id, digest, content IS NULL, size, created, verified_at, damaged_at, location, content FROM blobs;
+DROP TABLE blobs;
+ALTER TABLE blobs_anew RENAME TO blobs;
+CREATE INDEX blobs_by_verified ON blobs (verified_at) WHERE damaged_at IS NULL;
+CREATE INDEX blobs_damaged ON blobs (damaged_at) WHERE damaged_at IS NOT NULL;
+CREATE INDEX blobs_by_storage ON blobs (storage) WHERE storage > 1;
+
+ALTER TABLE freed_blobs ADD COLUMN storage INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE uploads ADD COLUMN storage INTEGER NOT NULL DEFAULT 1;
+
+CREATE TABLE jobs (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind     TEXT NOT NULL,
+    payload  TEXT NOT NULL,                     -- what is to be done, JSON
+    state    TEXT NOT NULL,                     -- waiting, running, done, failed
+    progress TEXT NOT NULL,                     -- how far it came, JSON
+    attempts INTEGER NOT NULL,
+    created  INTEGER NOT NULL,
+    updated  INTEGER NOT NULL,
+    error    TEXT                               -- what last stood in the way
+) STRICT;
+CREATE INDEX jobs_open ON jobs (id) WHERE state IN ('waiting', 'running');
+";
+
 /// The newest schema version that this program knows.
 pub(super) fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
@@ -282,6 +329,9 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Brings the database from `from` to the newest version.
 pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
+    // A table that others refer to can be made anew only while references are not looked at. That cannot be said within a
+    // transaction.
+    connection.pragma_update(None, "foreign_keys", false)?;
     for (number, migration) in (1_i64..).zip(MIGRATIONS) {
         if number <= from {
             continue;
@@ -296,7 +346,7 @@ pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Resul
         transaction.commit()?;
         failure::hit(Point::MigrationCommitted)?;
     }
-    Ok(())
+    connection.pragma_update(None, "foreign_keys", true)
 }
 
 /// Reads a row of the settings table.
@@ -347,6 +397,42 @@ mod tests {
             set_setting(&connection, "a", "b").expect("a usable table");
             assert_eq!(setting(&connection, "a").expect("readable").as_deref(), Some("b"));
         }
+    }
+
+    #[test]
+    fn blobs_of_one_storage_become_blobs_of_the_default_storage_and_of_the_rows() {
+        let mut connection = Connection::open_in_memory().expect("a database in memory");
+        for sql in [V1, V2, V3] {
+            connection.execute_batch(sql).expect("an old schema");
+        }
+        connection
+            .execute_batch(
+                "INSERT INTO repositories (id, name, created) VALUES (1, 'a/b', 0);
+                 INSERT INTO blobs (id, digest, size, created, location, content, verified_at, damaged_at) VALUES
+                     (1, x'01', 5, 6, NULL, NULL, 7, NULL), (2, x'02', 1, 6, NULL, x'ff', 8, 9);
+                 INSERT INTO repository_blobs (repository, blob) VALUES (1, 1), (1, 2);
+                 INSERT INTO freed_blobs (digest, size) VALUES (x'03', 1);",
+            )
+            .expect("rows");
+        migrate(&mut connection, 3).expect("migrates");
+        let rows: Vec<String> = connection
+            .prepare(
+                "SELECT concat_ws(' ', id, storage, size, created, verified_at, ifnull(damaged_at, '-'), ifnull(hex(content), '-'))
+                 FROM blobs ORDER BY id",
+            )
+            .expect("prepared")
+            .query_map([], |row| row.get(0))
+            .expect("readable")
+            .collect::<rusqlite::Result<_>>()
+            .expect("rows");
+        assert_eq!(rows, ["1 1 5 6 7 - ", "2 0 1 6 8 9 FF"]);
+        let storage: i64 =
+            connection.query_row("SELECT storage FROM freed_blobs", [], |row| row.get(0)).expect("a row");
+        assert_eq!(storage, 1);
+        let broken =
+            connection.prepare("PRAGMA foreign_key_check").expect("prepared").exists([]).expect("done");
+        assert!(!broken, "every reference leads somewhere");
+        connection.execute("DELETE FROM blobs WHERE id = 1", []).expect_err("references are looked at again");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::value::{algorithm_from_number, algorithm_to_number};
 use crate::clock::Timestamp;
 use crate::failpoint::{self, Point};
 use crate::meta::UploadRow;
+use crate::meta::storages::StorageId;
 
 const MAGIC: &[u8; 8] = b"GNTRSES1";
 
@@ -34,7 +35,8 @@ const LONG: u64 = 1 << 20;
 const RESERVED: u64 = 2 * LONG;
 
 /// What a record says of its session.
-const SAVED: u8 = 1;
+const SAVED_WITHOUT_STORAGE: u8 = 1; // Of a time when there was one storage only.
+const SAVED: u8 = 3;
 const ENDED: u8 = 2;
 
 /// Where Linux tells one boot from another.
@@ -160,6 +162,7 @@ fn encode(into: &mut Vec<u8>, row: &UploadRow) {
             row.offset.cast_signed(),
             row.started.0,
             row.touched.0,
+            row.storage.0,
         ] {
             body.extend_from_slice(&number.to_le_bytes());
         }
@@ -200,7 +203,7 @@ fn replay(bytes: &[u8], boot: &str) -> Vec<UploadRow> {
         let Some((kind, id)) = head(&mut body) else { break };
         if kind == ENDED {
             rows.remove(&id);
-        } else if let Some(row) = decode(id, body) {
+        } else if let Some(row) = decode(kind, id, body) {
             rows.insert(id, row);
         }
     }
@@ -220,9 +223,14 @@ fn head(body: &mut &[u8]) -> Option<(u8, UploadId)> {
     Some((kind, id))
 }
 
-fn decode(id: UploadId, mut body: &[u8]) -> Option<UploadRow> {
+fn decode(kind: u8, id: UploadId, mut body: &[u8]) -> Option<UploadRow> {
     let mut number = || array(&mut body).map(i64::from_le_bytes);
     let (algorithm, offset, started, touched) = (number()?, number()?, number()?, number()?);
+    let storage = match kind {
+        SAVED => StorageId(number()?),
+        SAVED_WITHOUT_STORAGE => StorageId::DEFAULT,
+        _ => return None,
+    };
     let [buffered] = array(&mut body)?;
     let mut part = || {
         let length = u32::from_le_bytes(array(&mut body)?) as usize;
@@ -233,6 +241,7 @@ fn decode(id: UploadId, mut body: &[u8]) -> Option<UploadRow> {
         id,
         repo: std::str::from_utf8(repo).ok()?.parse().ok()?,
         owner: std::str::from_utf8(owner).ok()?.to_owned(),
+        storage,
         algorithm: algorithm_from_number(algorithm)?,
         offset: offset.cast_unsigned(),
         hash_state,
@@ -264,6 +273,7 @@ mod tests {
             id: format!("0f8fad5b-d9cb-469f-a165-70867728950{last}").parse().expect("an id"),
             repo: "a/b".parse().expect("a name"),
             owner: String::from("alice"),
+            storage: StorageId(7),
             algorithm: Algorithm::Sha512,
             offset,
             hash_state: vec![7; 200],

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::failpoint::Point;
 use crate::lease::{LinkFacts, ManifestFacts, Verdict};
 use crate::meta::access::TagLocks;
+use crate::meta::storages::StorageId;
 use crate::meta::{Candidate, CandidateKind, Cursor, Deleted, DeletedSubject, FreedBlob, Sweep, Swept};
 
 pub(super) const LINKS: &str = "SELECT l.unreferenced_since, l.repository, l.blob, r.name, b.digest, b.size
@@ -37,7 +38,7 @@ pub(super) const IDLE_DATE: &str = "SELECT since FROM idle_manifests WHERE manif
 pub(super) const SUBJECT_DATE: &str =
     "SELECT since FROM deleted_subjects WHERE repository = ?1 AND digest = ?2";
 pub(super) const FREED: &str =
-    "SELECT id, digest, size, location FROM freed_blobs WHERE id > ?1 ORDER BY id LIMIT ?2";
+    "SELECT id, digest, size, location, storage FROM freed_blobs WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 pub(super) fn candidates(
     connection: &Connection,
@@ -140,6 +141,7 @@ pub(super) fn freed(connection: &Connection, after: u64, limit: usize) -> rusqli
         .query_map((integer(after), integer(limit)), |row| {
             Ok(FreedBlob {
                 number: unsigned(row, 0)?,
+                storage: StorageId(row.get(4)?),
                 digest: row.get::<_, DigestColumn>(1)?.0,
                 size: unsigned(row, 2)?,
                 location: row.get(3)?,
@@ -188,7 +190,11 @@ fn judge_one(
         (None, _) => (sweep.terms.link(GONE, now), false),
         (Some(repository), CandidateKind::Link) => {
             let facts = link_facts(connection, repository, &candidate.digest, uploading)?;
-            (sweep.terms.link(facts, now), blobs::links(connection, &candidate.digest, 2)? == 1)
+            let last = match blobs::held(connection, repository, &candidate.digest)? {
+                Some(held) => blobs::links(connection, held.id, 2)? == 1,
+                None => false,
+            };
+            (sweep.terms.link(facts, now), last)
         }
         (Some(repository), CandidateKind::Manifest | CandidateKind::Referrer) => {
             match manifest_facts(connection, repository, candidate, uploading)? {
@@ -280,8 +286,10 @@ pub(super) fn forget_subject(batch: &Batch<'_>, subject: &DeletedSubject) -> rus
         .map(drop)
 }
 
+/// Notes bytes that no row has, so that the next sweep removes them.
 pub(super) fn free_bytes(
     batch: &Batch<'_>,
+    storage: StorageId,
     digest: &Digest,
     size: u64,
     location: Option<&str>,
@@ -289,10 +297,10 @@ pub(super) fn free_bytes(
     batch
         .connection
         .prepare_cached(
-            "INSERT INTO freed_blobs (digest, size, location) SELECT ?1, ?2, ?3
-             WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE digest = ?1)",
+            "INSERT INTO freed_blobs (digest, size, location, storage) SELECT ?1, ?2, ?3, ?4
+             WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE digest = ?1 AND storage = ?4)",
         )?
-        .execute((DigestColumn(*digest), integer(size), location))
+        .execute((DigestColumn(*digest), integer(size), location, storage.0))
         .map(drop)
 }
 
@@ -310,7 +318,7 @@ pub(super) fn renew_blob(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest
         .connection
         .prepare_cached(
             "UPDATE repository_blobs SET unreferenced_since = ?3
-             WHERE repository = ?1 AND blob = (SELECT id FROM blobs WHERE digest = ?2)
+             WHERE repository = ?1 AND blob IN (SELECT id FROM blobs WHERE digest = ?2)
                AND unreferenced_since IS NOT NULL",
         )?
         .execute((repository, DigestColumn(*digest), batch.now.0))?;

@@ -10,12 +10,13 @@ use super::value::{algorithm_from_number, algorithm_to_number, integer, parsed, 
 use super::writer::Batch;
 use crate::clock::Timestamp;
 use crate::meta::UploadRow;
+use crate::meta::storages::StorageId;
 
 pub(super) const GET: &str =
-    "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered
+    "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered, storage
      FROM uploads WHERE id = ?1";
 pub(super) const EXPIRED: &str =
-    "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered
+    "SELECT id, repository, owner, algorithm, received, started, touched, hash_state, buffered, storage
      FROM uploads WHERE touched < ?1 ORDER BY touched LIMIT ?2";
 
 pub(super) const UNDER_WAY: &str = "SELECT 1 FROM uploads WHERE repository = ?1 LIMIT 1";
@@ -80,8 +81,8 @@ pub(super) fn save(batch: &mut Batch<'_>, upload: &UploadRow) -> rusqlite::Resul
         .connection
         .prepare_cached(
             "INSERT INTO uploads
-                (id, repository, owner, algorithm, received, started, touched, hash_state, buffered)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                (id, repository, owner, algorithm, received, started, touched, hash_state, buffered, storage)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute((
             &id,
@@ -93,6 +94,7 @@ pub(super) fn save(batch: &mut Batch<'_>, upload: &UploadRow) -> rusqlite::Resul
             upload.touched.0,
             &upload.hash_state,
             buffered,
+            upload.storage.0,
         ))?;
     batch.count_uploads(1);
     Ok(())
@@ -111,6 +113,7 @@ fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
         id: parsed(row, 0)?,
         repo: parsed(row, 1)?,
         owner: row.get(2)?,
+        storage: StorageId(row.get(9)?),
         algorithm: algorithm_from_number(algorithm).ok_or(Error::IntegralValueOutOfRange(3, algorithm))?,
         offset: unsigned(row, 4)?,
         started: Timestamp(row.get(5)?),

@@ -7,6 +7,7 @@ use super::{
     Meta, blob, by_digest, delete_manifest, delete_tag, get_blob, manifest, put, repo, tag, upload, upload_id,
 };
 use crate::lease::{Reason, Terms, Verdict};
+use crate::meta::storages::StorageId;
 use crate::meta::{Candidate, CandidateKind, DeletedSubject, NewBlob, NewManifest, Sweep, Swept};
 use gantry_oci::{Digest, RepoName};
 
@@ -98,7 +99,10 @@ async fn the_last_link_takes_the_blob(meta: &Meta) {
             meta.put_blob(blob(name, "one blob in three repositories")).await.expect("stored");
         }
         for (position, name) in order.into_iter().enumerate() {
-            assert!(meta.any_blob(&digest).await.expect("readable").is_some(), "round {round}");
+            assert!(
+                meta.any_blob(StorageId::DEFAULT, &digest).await.expect("readable").is_some(),
+                "round {round}"
+            );
             // By the sweep and by a client in turn.
             if (round + position) % 2 == 0 {
                 let swept = sweep(meta, name, CandidateKind::Link, AT_ONCE, false).await;
@@ -107,7 +111,7 @@ async fn the_last_link_takes_the_blob(meta: &Meta) {
                 assert!(meta.unlink_blob(name, &digest).await.expect("unlinked"));
             }
         }
-        assert!(meta.any_blob(&digest).await.expect("readable").is_none());
+        assert!(meta.any_blob(StorageId::DEFAULT, &digest).await.expect("readable").is_none());
         let freed = meta.freed_blobs(0, 100_000).await.expect("readable");
         let freed: Vec<_> = freed.into_iter().filter(|freed| freed.digest == digest).collect();
         assert_eq!(freed.len(), 1, "its file is to be removed");
@@ -130,9 +134,9 @@ async fn a_promise_is_renewed(meta: &Meta) {
     assert!(renewed > pushed);
     meta.put_blob(new.clone()).await.expect("pushed again");
     assert!(date(&name).await > renewed);
-    assert!(meta.mount_blob(&new.digest, &name, &other).await.expect("mounted"));
+    assert!(meta.mount_blob(&new.digest, &name, &other, StorageId::DEFAULT).await.expect("mounted"));
     let mounted = date(&other).await;
-    assert!(meta.mount_blob(&new.digest, &name, &other).await.expect("mounted again"));
+    assert!(meta.mount_blob(&new.digest, &name, &other, StorageId::DEFAULT).await.expect("mounted again"));
     assert!(date(&other).await > mounted);
 
     put(meta, naming(&name, "a name at last", &["t"], &[new.digest])).await;

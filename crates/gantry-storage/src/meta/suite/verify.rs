@@ -7,7 +7,8 @@ use gantry_oci::{Digest, Reference};
 
 use super::{Meta, blob, by_digest, by_tag, get_blob, manifest, put, repo};
 use crate::clock::Timestamp;
-use crate::meta::verify::{Damaged, RowBytes, Walk};
+use crate::meta::storages::StorageId;
+use crate::meta::verify::{BlobRow, Damaged, RowBytes, Walk};
 use crate::meta::{BlobContent, NewBlob, NewManifest, PutManifest};
 
 pub(super) async fn run(meta: &Meta) {
@@ -24,21 +25,21 @@ async fn a_hidden_blob_is_nowhere_until_it_is_stored_again(meta: &Meta) {
     let new = blob(&a, "to be hidden");
     let digest = new.digest;
     meta.put_blob(new.clone()).await.expect("stored");
-    assert!(meta.mount_blob(&digest, &a, &b).await.expect("done"));
+    assert!(meta.mount_blob(&digest, &a, &b, StorageId::DEFAULT).await.expect("done"));
     for name in [&a, &b] {
         assert!(get_blob(meta, name, &digest).await.expect("linked").verified_at > Timestamp(0));
     }
-    let state = meta.blob_state(&digest).await.expect("readable").expect("a row");
-    assert_eq!((state.size, state.inline, state.damaged_at), (new.size, false, None));
-    assert!(meta.hide_blob(&digest).await.expect("done"));
-    assert!(!meta.hide_blob(&digest).await.expect("done"), "hidden already");
+    let state = meta.blob_state(StorageId::DEFAULT, &digest).await.expect("readable").expect("a row");
+    assert_eq!((state.size, state.damaged_at), (new.size, None));
+    assert!(meta.hide_blob(StorageId::DEFAULT, &digest).await.expect("done"));
+    assert!(!meta.hide_blob(StorageId::DEFAULT, &digest).await.expect("done"), "hidden already");
     for name in [&a, &b] {
         assert!(get_blob(meta, name, &digest).await.is_none(), "no answer from memory");
     }
-    assert!(meta.any_blob(&digest).await.expect("readable").is_none());
+    assert!(meta.any_blob(StorageId::DEFAULT, &digest).await.expect("readable").is_none());
     assert!(meta.repositories_with_blob(&digest, 9).await.expect("readable").is_empty());
-    assert_eq!(meta.blob_holders(&digest, 9).await.expect("readable").len(), 2);
-    assert!(!meta.mount_blob(&digest, &a, &c).await.expect("done"));
+    assert_eq!(meta.blob_holders(StorageId::DEFAULT, &digest, 9).await.expect("readable").len(), 2);
+    assert!(!meta.mount_blob(&digest, &a, &c, StorageId::DEFAULT).await.expect("done"));
     let image = NewManifest { blobs: vec![digest], ..manifest(&a, "names the hidden", &[]) };
     assert_eq!(
         meta.put_manifest(image.clone()).await.expect("done"),
@@ -54,15 +55,15 @@ async fn a_hidden_blob_is_nowhere_until_it_is_stored_again(meta: &Meta) {
     put(meta, image).await;
 
     // Hidden again, and its bytes turn out to be right.
-    assert!(meta.hide_blob(&digest).await.expect("done"));
-    assert!(meta.show_blob(&digest).await.expect("done"));
+    assert!(meta.hide_blob(StorageId::DEFAULT, &digest).await.expect("done"));
+    assert!(meta.show_blob(StorageId::DEFAULT, &digest).await.expect("done"));
     assert!(get_blob(meta, &a, &digest).await.is_some());
 }
 
 async fn rows_that_are_right_are_not_hidden(meta: &Meta) {
     let gone = Digest::sha256(b"never stored");
-    assert!(!meta.hide_blob(&gone).await.expect("done"));
-    assert_eq!(meta.blob_state(&gone).await.expect("readable"), None);
+    assert!(!meta.hide_blob(StorageId::DEFAULT, &gone).await.expect("done"));
+    assert_eq!(meta.blob_state(StorageId::DEFAULT, &gone).await.expect("readable"), None);
     let a = repo("suite/right");
     let content = b"right bytes";
     let small = NewBlob {
@@ -116,7 +117,8 @@ async fn walks_go_by_number_and_by_age(meta: &Meta) {
     let later = Timestamp(now.0 + 3_600_000_000);
     let oldest = meta.blobs_to_verify(Walk::due(later), 2).await.expect("readable");
     let ids: Vec<_> = oldest.iter().map(|row| row.id).collect();
-    let digests = oldest.iter().map(|row| row.content.as_ref().expect("a row").digest).collect();
+    let name = |row: &BlobRow| (row.storage, row.digest);
+    let digests = oldest.iter().map(|row| name(row.content.as_ref().expect("a row"))).collect();
     meta.note_verified(digests, Vec::new()).await.expect("noted");
     let next = meta.blobs_to_verify(Walk::due(later), 2).await.expect("readable");
     assert!(next.iter().all(|row| !ids.contains(&row.id)), "others are older now");

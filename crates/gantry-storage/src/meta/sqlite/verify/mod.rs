@@ -16,19 +16,23 @@ use self::walk::Abandoned;
 use super::cache::{Key, KeyRef};
 use super::value::{DigestColumn, integer, parsed, unsigned};
 use super::writer::Batch;
-use super::{SqliteMeta, referrers, repos, tags};
+use super::{SqliteMeta, blobs, referrers, repos, tags};
 use crate::clock::Timestamp;
 use crate::error::{Result, StorageError};
+use crate::meta::storages::StorageId;
 use crate::meta::verify::{
     BlobRow, BlobState, COUNTED, Damaged, DanglingEdge, ManifestRow, Row, VerifyRows, Walk,
 };
 use crate::meta::{BlobContent, MetaStore as _, NewBlob, NewManifest, StoredBlob, StoredManifest};
 
 pub(super) const BLOB_STATE: &str =
-    "SELECT size, location, content IS NOT NULL, damaged_at FROM blobs WHERE digest = ?1";
+    "SELECT size, location, damaged_at FROM blobs WHERE digest = ?1 AND storage = ?2";
 pub(super) const HOLDERS: &str = "SELECT r.name
      FROM blobs b CROSS JOIN repository_blobs l CROSS JOIN repositories r
-     WHERE b.digest = ?1 AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
+     WHERE b.digest = ?1 AND b.storage = ?2 AND l.blob = b.id AND r.id = l.repository LIMIT ?3";
+/// Damaged, and made right by a push into one storage (the second parameter; 0: into the row, which is right everywhere).
+pub(super) const HEALED: &str = "SELECT id, storage FROM blobs
+     WHERE digest = ?1 AND damaged_at IS NOT NULL AND storage <> ?2 AND (storage = 0 OR ?2 = 0)";
 pub(super) const MANIFEST_WHOLE: &str =
     "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2 AND damaged_at IS NULL";
 pub(super) const DAMAGED_BLOBS: &str = "SELECT 1 FROM blobs WHERE damaged_at > 0 LIMIT ?1";
@@ -101,7 +105,8 @@ impl SqliteMeta {
                     self.met_damage("blob", &digest);
                     return Ok(None);
                 }
-                let whole = self.blob_state(&digest).await?.is_some_and(|state| state.damaged_at.is_none());
+                let state = self.blob_state(StorageId::ROWS, &digest).await?;
+                let whole = state.is_some_and(|state| state.damaged_at.is_none());
                 changed(whole, &digest).map(|()| None)
             }
         }
@@ -130,7 +135,7 @@ fn changed(whole: bool, digest: &Digest) -> Result<()> {
 pub(super) fn heal_blob(batch: &Batch<'_>, id: i64, blob: &NewBlob) -> rusqlite::Result<()> {
     let (location, content) = match &blob.content {
         BlobContent::Inline(bytes) => (None, Some(bytes.as_ref())),
-        BlobContent::Stored { location } => (location.as_deref(), None),
+        BlobContent::Stored { location, .. } => (location.as_deref(), None),
     };
     batch
         .connection
@@ -140,6 +145,29 @@ pub(super) fn heal_blob(batch: &Batch<'_>, id: i64, blob: &NewBlob) -> rusqlite:
         )?
         .execute((id, integer(blob.size), location, content, batch.now.0))
         .map(drop)
+}
+
+/// Whoever links a damaged row of the same digest gets the one that is right by now.
+pub(super) fn heal_others(
+    batch: &mut Batch<'_>,
+    digest: &Digest,
+    right: i64,
+    storage: StorageId,
+) -> rusqlite::Result<()> {
+    let damaged: Vec<(i64, i64)> = batch
+        .connection
+        .prepare_cached(HEALED)?
+        .query_map((DigestColumn(*digest), storage.0), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, storage) in damaged {
+        touch_holders(batch, StorageId(storage), digest)?;
+        batch
+            .connection
+            .prepare_cached("UPDATE repository_blobs SET blob = ?2 WHERE blob = ?1")?
+            .execute((id, right))?;
+        blobs::free_unheld(batch.connection, id)?;
+    }
+    Ok(())
 }
 
 /// A push of a manifest that has a row: its bytes are written again when they are not the same, and it is whole.
@@ -169,17 +197,22 @@ pub(super) fn manifest_is_whole(
 }
 
 /// Notes that a blob answers differently from now on, wherever it is linked.
-fn touch_holders(batch: &mut Batch<'_>, digest: &Digest) -> rusqlite::Result<()> {
-    for repo in holders(batch.connection, digest, usize::MAX)? {
+fn touch_holders(batch: &mut Batch<'_>, storage: StorageId, digest: &Digest) -> rusqlite::Result<()> {
+    for repo in holders(batch.connection, storage, digest, usize::MAX)? {
         batch.touch(Key::Blob(repo, *digest));
     }
     Ok(())
 }
 
-fn holders(connection: &Connection, digest: &Digest, limit: usize) -> rusqlite::Result<Vec<RepoName>> {
+fn holders(
+    connection: &Connection,
+    storage: StorageId,
+    digest: &Digest,
+    limit: usize,
+) -> rusqlite::Result<Vec<RepoName>> {
     connection
         .prepare_cached(HOLDERS)?
-        .query_map((DigestColumn(*digest), integer(limit)), |row| parsed(row, 0))?
+        .query_map((DigestColumn(*digest), storage.0, integer(limit)), |row| parsed(row, 0))?
         .collect()
 }
 
@@ -214,15 +247,21 @@ fn mark_manifest(
     Ok(changed > 0)
 }
 
-fn note_verified(batch: &mut Batch<'_>, blobs: &[Digest], manifests: &[i64]) -> rusqlite::Result<()> {
+fn note_verified(
+    batch: &mut Batch<'_>,
+    blobs: &[(StorageId, Digest)],
+    manifests: &[i64],
+) -> rusqlite::Result<()> {
     let now = batch.now.0;
     // No cache is told: a blob may have very many holders, and nobody is answered wrongly by a record that knows of an older
     // check only.
-    for digest in blobs {
+    for (storage, digest) in blobs {
         batch
             .connection
-            .prepare_cached("UPDATE blobs SET verified_at = ?2 WHERE digest = ?1 AND damaged_at IS NULL")?
-            .execute((DigestColumn(*digest), now))?;
+            .prepare_cached(
+                "UPDATE blobs SET verified_at = ?2 WHERE digest = ?1 AND storage = ?3 AND damaged_at IS NULL",
+            )?
+            .execute((DigestColumn(*digest), now, storage.0))?;
     }
     for id in manifests {
         batch
@@ -237,8 +276,7 @@ fn state(row: &SqlRow<'_>) -> rusqlite::Result<BlobState> {
     Ok(BlobState {
         size: unsigned(row, 0)?,
         location: row.get(1)?,
-        inline: row.get(2)?,
-        damaged_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        damaged_at: row.get::<_, Option<i64>>(2)?.map(Timestamp),
     })
 }
 
@@ -257,26 +295,27 @@ impl VerifyRows for SqliteMeta {
         self.blob(repo, digest).await
     }
 
-    async fn blob_state(&self, digest: &Digest) -> Result<Option<BlobState>> {
+    async fn blob_state(&self, storage: StorageId, digest: &Digest) -> Result<Option<BlobState>> {
         let digest = DigestColumn(*digest);
         self.readers
             .read("reading a blob's row", move |c| {
-                c.prepare_cached(BLOB_STATE)?.query_row([digest], state).optional()
+                c.prepare_cached(BLOB_STATE)?.query_row((digest, storage.0), state).optional()
             })
             .await
     }
 
-    async fn hide_blob(&self, digest: &Digest) -> Result<bool> {
+    async fn hide_blob(&self, storage: StorageId, digest: &Digest) -> Result<bool> {
         let digest = *digest;
         self.writer
             .run("marking a blob as damaged", None, move |batch| {
                 let changed = batch
                     .connection
                     .prepare_cached(
-                        "UPDATE blobs SET damaged_at = ?2 WHERE digest = ?1 AND damaged_at IS NULL AND content IS NULL",
+                        "UPDATE blobs SET damaged_at = ?2
+                         WHERE digest = ?1 AND storage = ?3 AND damaged_at IS NULL AND content IS NULL",
                     )?
-                    .execute((DigestColumn(digest), batch.now.0))?;
-                touch_holders(batch, &digest)?;
+                    .execute((DigestColumn(digest), batch.now.0, storage.0))?;
+                touch_holders(batch, storage, &digest)?;
                 Ok(changed > 0)
             })
             .await
@@ -288,7 +327,7 @@ impl VerifyRows for SqliteMeta {
             .run("marking a blob as damaged", None, move |batch| {
                 let whole: Option<bool> = batch
                     .connection
-                    .prepare_cached("SELECT content FROM blobs WHERE digest = ?1 AND content IS NOT NULL")?
+                    .prepare_cached("SELECT content FROM blobs WHERE digest = ?1 AND storage = 0")?
                     .query_row([DigestColumn(digest)], |row| {
                         Ok(is_whole(&digest, row.get_ref(0)?.as_blob()?))
                     })
@@ -299,10 +338,10 @@ impl VerifyRows for SqliteMeta {
                 let changed = batch
                     .connection
                     .prepare_cached(
-                        "UPDATE blobs SET damaged_at = ?2 WHERE digest = ?1 AND damaged_at IS NULL",
+                        "UPDATE blobs SET damaged_at = ?2 WHERE digest = ?1 AND storage = 0 AND damaged_at IS NULL",
                     )?
                     .execute((DigestColumn(digest), batch.now.0))?;
-                touch_holders(batch, &digest)?;
+                touch_holders(batch, StorageId::ROWS, &digest)?;
                 Ok(changed > 0)
             })
             .await
@@ -317,7 +356,7 @@ impl VerifyRows for SqliteMeta {
             .await
     }
 
-    async fn show_blob(&self, digest: &Digest) -> Result<bool> {
+    async fn show_blob(&self, storage: StorageId, digest: &Digest) -> Result<bool> {
         let digest = *digest;
         self.writer
             .run("marking a blob as whole", None, move |batch| {
@@ -325,10 +364,10 @@ impl VerifyRows for SqliteMeta {
                     .connection
                     .prepare_cached(
                         "UPDATE blobs SET damaged_at = NULL, verified_at = ?2
-                         WHERE digest = ?1 AND damaged_at IS NOT NULL",
+                         WHERE digest = ?1 AND storage = ?3 AND damaged_at IS NOT NULL",
                     )?
-                    .execute((DigestColumn(digest), batch.now.0))?;
-                touch_holders(batch, &digest)?;
+                    .execute((DigestColumn(digest), batch.now.0, storage.0))?;
+                touch_holders(batch, storage, &digest)?;
                 Ok(changed > 0)
             })
             .await
@@ -343,7 +382,7 @@ impl VerifyRows for SqliteMeta {
             .await
     }
 
-    async fn note_verified(&self, blobs: Vec<Digest>, manifests: Vec<i64>) -> Result<()> {
+    async fn note_verified(&self, blobs: Vec<(StorageId, Digest)>, manifests: Vec<i64>) -> Result<()> {
         if blobs.is_empty() && manifests.is_empty() {
             return Ok(());
         }
@@ -366,19 +405,18 @@ impl VerifyRows for SqliteMeta {
             .await
     }
 
-    async fn stored_blobs(&self, digests: Vec<Digest>) -> Result<Vec<bool>> {
+    async fn stored_blobs(&self, storage: StorageId, digests: Vec<Digest>) -> Result<Vec<bool>> {
         self.readers
             .read("looking for blobs", move |c| {
-                let mut one =
-                    c.prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1 AND content IS NULL")?;
-                digests.into_iter().map(|digest| one.exists([DigestColumn(digest)])).collect()
+                let mut one = c.prepare_cached(blobs::ID)?;
+                digests.into_iter().map(|digest| one.exists((DigestColumn(digest), storage.0))).collect()
             })
             .await
     }
 
-    async fn blob_holders(&self, digest: &Digest, limit: usize) -> Result<Vec<RepoName>> {
+    async fn blob_holders(&self, storage: StorageId, digest: &Digest, limit: usize) -> Result<Vec<RepoName>> {
         let digest = *digest;
-        self.readers.read("looking for a blob's holders", move |c| holders(c, &digest, limit)).await
+        self.readers.read("looking for a blob's holders", move |c| holders(c, storage, &digest, limit)).await
     }
 
     async fn dangling_edges(&self, first: i64, last: i64, limit: usize) -> Result<Vec<DanglingEdge>> {

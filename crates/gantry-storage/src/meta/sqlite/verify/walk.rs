@@ -9,13 +9,14 @@ use rusqlite::{Connection, Row as SqlRow};
 use super::super::value::{DigestColumn, integer, parsed, unsigned};
 use super::is_whole;
 use crate::clock::Timestamp;
+use crate::meta::storages::StorageId;
 use crate::meta::verify::{BlobRow, DanglingEdge, ManifestRow, Row, RowBytes, Walk};
 
 pub(in crate::meta::sqlite) const BLOBS_ALL: &str =
-    "SELECT id, verified_at, digest, size, location, damaged_at, content
+    "SELECT id, verified_at, digest, size, location, damaged_at, content, storage
      FROM blobs WHERE id > ?1 ORDER BY id LIMIT ?2";
 pub(in crate::meta::sqlite) const BLOBS_DUE: &str =
-    "SELECT id, verified_at, digest, size, location, damaged_at, content
+    "SELECT id, verified_at, digest, size, location, damaged_at, content, storage
      FROM blobs WHERE damaged_at IS NULL AND verified_at < ?1 AND (verified_at, id) > (?2, ?3)
      ORDER BY verified_at, id LIMIT ?4";
 pub(in crate::meta::sqlite) const MANIFESTS_ALL: &str =
@@ -106,7 +107,8 @@ fn blob_row(row: &SqlRow<'_>) -> rusqlite::Result<BlobRow> {
             RowBytes::Inline { whole: content.len() as u64 == size && is_whole(&digest, content) }
         }
     };
-    Ok(BlobRow { digest, size, damaged_at: row.get::<_, Option<i64>>(5)?.map(Timestamp), bytes })
+    let storage = StorageId(row.get(7)?);
+    Ok(BlobRow { storage, digest, size, damaged_at: row.get::<_, Option<i64>>(5)?.map(Timestamp), bytes })
 }
 
 fn manifest_row(row: &SqlRow<'_>) -> rusqlite::Result<ManifestRow> {
