@@ -5,4 +5,6 @@ mod howto_certificates;
 mod howto_htpasswd;
 mod howto_ldap;
 mod howto_proxy;
+mod howto_tokens;
 mod ldap;
+mod tokens;
