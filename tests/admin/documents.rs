@@ -30,6 +30,27 @@ async fn admin_the_document_is_for_everybody() {
     account(&app, "root", json!({ "admin": true })).await.post("/api/openapi.json").await.problem(405, "");
 }
 
+/// `docs/admin-api.md` names every route of the document, and no other.
+#[tokio::test]
+async fn admin_the_page_names_every_route() {
+    let app = Gantry::shared().await;
+    let document = app.client().get("/api/openapi.json").await.status(200).json();
+    let mut routes = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+        routes.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/admin-api.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    let mut named: Vec<_> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    routes.sort();
+    named.sort();
+    assert_eq!(named, routes);
+}
+
 /// Where `scripts/tools.sh` puts it.
 fn schemathesis() -> Option<std::path::PathBuf> {
     let installed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/venv/bin/schemathesis");
