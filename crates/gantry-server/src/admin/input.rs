@@ -176,10 +176,14 @@ pub(super) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
 pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let span: Result<crate::config::Span, _> = text.parse();
     let wrong = || {
-        Problem::Invalid("`since` is neither a moment in RFC 3339 nor a length of time such as 24h".to_owned())
+        Problem::Invalid(
+            "`since` is neither a moment in RFC 3339 nor a length of time such as 24h".to_owned(),
+        )
     };
     match span {
-        Ok(span) => Ok(Timestamp(now.0.saturating_sub(i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX)))),
+        Ok(span) => {
+            Ok(Timestamp(now.0.saturating_sub(i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX))))
+        }
         Err(_) => text.parse().map_err(|_| wrong()),
     }
 }
