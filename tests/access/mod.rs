@@ -8,5 +8,6 @@ mod howto_ldap;
 mod howto_proxy;
 mod howto_tokens;
 mod ldap;
+mod reload;
 mod tokens;
 mod waiting;
