@@ -22,6 +22,7 @@ programs=(
     dockerd=docker.io docker=docker-cli podman=podman buildah=buildah skopeo=skopeo
     ctr=containerd runc=runc ip=iproute2 curl=curl openssl=openssl busybox=busybox-static
     faketime=faketime strace=strace mkfs.ext4=e2fsprogs      # for the integration tests
+    slapd=slapd nginx=nginx caddy=caddy htpasswd=apache2-utils
 )
 
 packages() {

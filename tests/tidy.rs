@@ -75,8 +75,9 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["jobs"],
         &["app"],
         &["http"],
-        &["v2"],
+        &["v2", "token", "admin"],
         &["serve"],
+        &["local"],
         &["fuzzing"],
     ];
     let layer = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));

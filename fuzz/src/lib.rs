@@ -8,6 +8,7 @@ mod connection;
 pub mod mutate;
 mod oci;
 mod server;
+mod tokens;
 
 /// A name, which is also that of the corpus, and what is run.
 pub type Target = (&'static str, fn(&[u8]));
@@ -16,6 +17,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("accept", oci::accept),
     ("basic", server::basic),
+    ("certificates", tokens::certificates),
     ("challenge", oci::challenge),
     ("config", server::config),
     ("connection", connection::connection),
@@ -25,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("error_document", oci::error_document),
     ("forwarded", server::forwarded),
     ("htpasswd", server::htpasswd),
+    ("key_set", tokens::key_set),
     ("manifest", oci::manifest),
     ("media_type", oci::media_type),
     ("name", oci::name),
@@ -33,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("range", oci::range),
     ("reference", oci::reference),
     ("request", oci::request),
+    ("token", tokens::token),
 ];
 
 /// Runs the target of this name.

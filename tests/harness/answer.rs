@@ -59,6 +59,15 @@ impl Answer {
             self.hold(version == Some("registry/2.0"), "X-7: the version header");
             self.hold(self.get("x-content-type-options") == Some("nosniff"), "X-7: nosniff");
         }
+        let in_api = self.path().starts_with("/api/");
+        if in_api {
+            self.hold(self.get("cache-control") == Some("no-store"), "answers of the admin API are not kept");
+            self.hold(self.get("x-content-type-options") == Some("nosniff"), "nosniff");
+            self.hold(self.get("x-request-id").is_some(), "a request id");
+        }
+        if in_api && self.status >= 400 && self.method != Method::HEAD {
+            self.check_problem();
+        }
         let redirected = (300..400).contains(&self.status) && self.status != 304;
         self.hold(!redirected, "E-14.4: clients cannot send a body twice");
         for warning in self.headers.get_all("warning") {
@@ -71,7 +80,7 @@ impl Answer {
             let absolute = location.starts_with('/') && !location.starts_with("//");
             self.hold(absolute, "T43: Location is an absolute path");
         }
-        if (400..500).contains(&self.status) && self.method != Method::HEAD {
+        if (400..500).contains(&self.status) && self.method != Method::HEAD && !in_api {
             self.hold(self.get("content-type") == Some("application/json"), "E-14.1: errors are JSON");
             let document = self.json();
             let errors = document["errors"].as_array();
@@ -86,6 +95,39 @@ impl Answer {
         if self.method == Method::HEAD || matches!(self.status, 204 | 304) {
             self.hold(self.body.is_empty(), "no body");
         }
+    }
+
+    /// The path that was asked.
+    fn path(&self) -> &str {
+        let target = self.what.split(' ').nth(1).unwrap_or_default();
+        target.split('?').next().unwrap_or_default()
+    }
+
+    /// RFC 9457
+    #[track_caller]
+    fn check_problem(&self) {
+        self.hold(self.get("content-type") == Some("application/problem+json"), "failures are problems");
+        let problem = self.json();
+        self.hold(problem["status"] == self.status, "the status stands in the problem");
+        self.hold(
+            problem["request_id"].as_str() == self.get("x-request-id"),
+            "the request id stands there too",
+        );
+        let kind = problem["type"].as_str().unwrap_or_default();
+        self.hold(kind == "about:blank" || kind.starts_with("urn:gantry:problem:"), "a known type");
+        for member in ["title", "detail"] {
+            self.hold(problem[member].as_str().is_some_and(|text| !text.is_empty()), "words for the reader");
+        }
+    }
+
+    /// A problem of this type, which is `about:blank` when nothing is said.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16, name: &str) -> Self {
+        let expected =
+            if name.is_empty() { "about:blank".to_owned() } else { format!("urn:gantry:problem:{name}") };
+        let kind = self.json()["type"] == expected.as_str();
+        self.hold(self.status == status && kind, &format!("expected {status} and the type {expected}"));
+        self
     }
 
     /// A header's text; the first one when there are several.

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,11 +18,11 @@ use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::Answer;
-use super::tls::Authority;
+use super::tls::{Authority, ClientCertificate};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    /// A socket of this machine in the place of the address.
+    socket: Option<PathBuf>,
     tls: Option<TlsConnector>,
     http2: bool,
     headers: HeaderMap,
@@ -62,9 +65,18 @@ impl Sender {
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
+    /// A client of this address, which is a server's or that of a proxy before it.
+    pub(crate) fn new(address: SocketAddr, tls: Option<&Authority>) -> Self {
         let tls = tls.map(|authority| authority.connector(&["http/1.1"]));
-        Self { address, tls, http2: false, headers: HeaderMap::new(), registry: true, idle: Arc::default() }
+        Self {
+            address,
+            socket: None,
+            tls,
+            http2: false,
+            headers: HeaderMap::new(),
+            registry: true,
+            idle: Arc::default(),
+        }
     }
 
     /// The same for the operator's address.
@@ -72,10 +84,22 @@ impl Client {
         Self { registry: false, ..self }
     }
 
+    /// The same by the control socket of a data directory.
+    pub(super) fn by_socket(self, data: &Path) -> Self {
+        Self { socket: Some(data.join("gantry.sock")), tls: None, ..self }
+    }
+
     /// The same over HTTP/2: with prior knowledge, or as ALPN says when `authority` is given.
     pub(crate) fn http2(&self, authority: Option<&Authority>) -> Self {
         let tls = authority.map(|authority| authority.connector(&["h2"]));
         Self { tls, http2: true, idle: Arc::default(), ..self.clone() }
+    }
+
+    /// The same with a certificate, over connections of its own.
+    pub(crate) fn showing(&self, server: &Authority, certificate: &ClientCertificate) -> Self {
+        let alpn = if self.http2 { "h2" } else { "http/1.1" };
+        let tls = Some(server.connector_as(&[alpn], Some(certificate)));
+        Self { tls, idle: Arc::default(), ..self.clone() }
     }
 
     /// The same with this header on every request.
@@ -128,6 +152,10 @@ impl Client {
 
     async fn connect(&self) -> Result<Sender, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot connect: {error}");
+        if let Some(socket) = &self.socket {
+            let stream = UnixStream::connect(socket).await.map_err(|error| failed(&error))?;
+            return self.speak(TokioIo::new(stream)).await;
+        }
         let stream = TcpStream::connect(self.address).await.map_err(|error| failed(&error))?;
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
         match &self.tls {
@@ -198,6 +226,11 @@ impl Call {
     pub(crate) fn body(mut self, bytes: impl Into<Bytes>) -> Self {
         self.body = Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync();
         self
+    }
+
+    /// A body of JSON.
+    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
     }
 
     /// A body whose length is not announced: `Transfer-Encoding: chunked` in HTTP/1.1.

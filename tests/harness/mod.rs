@@ -9,15 +9,21 @@
 //! * [`Repo`] is an actor: a client and a repository, with what people do there. It goes through the public API only.
 //! * [`content`] makes blobs and manifests; all are new each time, so that nothing is there already by chance.
 //! * [`tls`] makes a certificate authority for [`Options::tls`]; accounts come from [`Options::account`].
+//! * [`slapd`] is a real directory (LDAP) beside the server; [`daemon`] starts other people's programs, and ends them;
+//!   [`issuer`] is one whose tokens count; [`page`] is a page of `docs/how-to` that is done as it says.
 //!
 //! What this is not: a way into the server. Nothing here links the server or reads its database.
 
 pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod content;
+pub(crate) mod daemon;
+pub(crate) mod issuer;
+pub(crate) mod page;
 pub(crate) mod raw;
 pub(crate) mod repo;
 pub(crate) mod server;
+pub(crate) mod slapd;
 pub(crate) mod tls;
 
 pub(crate) use answer::Answer;

@@ -24,9 +24,16 @@ pub(crate) struct Options {
     accounts: Vec<(String, String)>,
     tls: Option<Authority>,
     variables: Vec<(String, String)>,
+    file: Option<String>,
 }
 
 impl Options {
+    /// A configuration file with this text; what is set beside it lies over it.
+    pub(crate) fn file(mut self, text: &str) -> Self {
+        self.file = Some(text.to_owned());
+        self
+    }
+
     /// A variable in its environment.
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -56,6 +63,11 @@ impl Options {
         let gantry = tokio::task::spawn_blocking(move || {
             let dir = TempDir::with_prefix("gantry-it-").expect("a directory");
             let mut arguments = Vec::new();
+            if let Some(text) = &self.file {
+                let file = dir.path().join("gantry.toml");
+                std::fs::write(&file, text).expect("the configuration file");
+                arguments.extend(["--config".to_owned(), file.display().to_string()]);
+            }
             for setting in &self.settings {
                 arguments.extend(["--set".to_owned(), setting.clone()]);
             }
@@ -130,6 +142,11 @@ impl Gantry {
     /// A client of the operator's address.
     pub(crate) fn operator(&self) -> Client {
         Client::new(self.operator_address(), None).of_operator()
+    }
+
+    /// The admin API by the control socket: whoever may open it may do everything.
+    pub(crate) fn operator_api(&self) -> Client {
+        Client::new(self.address(), None).by_socket(self.data())
     }
 
     /// The registry's address.

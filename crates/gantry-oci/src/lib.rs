@@ -6,6 +6,7 @@
 //! IDs such as E-2.5 or T61 are those of `docs/protocol.md`.
 
 pub mod accept;
+pub mod access;
 pub mod challenge;
 pub mod descriptor;
 pub mod digest;
@@ -32,4 +33,5 @@ pub use range::{
 pub use reference::{Host, HostError, ImageReference, ImageReferenceError, Reference, ReferenceError};
 pub use request::{
     Endpoint, Mount, MountSource, Page, Request, RequestError, TAGS_MAX, UploadId, UploadIdError, classify,
+    is_api,
 };

@@ -28,6 +28,18 @@ impl RepoName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Reads a name as paths and scopes have it: `repositories/<storage>/<repository>...` is another way to write
+    /// `<storage>/<repository>...`.
+    ///
+    /// # Errors
+    /// It is no name.
+    pub fn from_path(text: &str) -> Result<Self, NameError> {
+        match text.strip_prefix("repositories/") {
+            Some(rest) if rest.contains('/') => Self::from_path(rest),
+            _ => text.parse(),
+        }
+    }
 }
 
 impl FromStr for RepoName {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::text::{SHOWN, excerpt};
 use crate::{Algorithm, Digest, DigestError, Reference, RepoName, Tag};
 
-pub use table::{Endpoint, classify};
+pub use table::{Endpoint, classify, is_api};
 
 /// Tags that one push by digest may set.
 pub const TAGS_MAX: usize = 100;

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use gantry_oci::{Digest, RepoName};
 use gantry_server::app::open_registry;
 use gantry_server::config::{Config, Settings, Span};
-use gantry_storage::{BlobContent, MetaStore, NewBlob, NewManifest, StorageId, Store};
+use gantry_storage::{BlobContent, MetaStore, NewBlob, NewManifest, StorageId, Store, TagLocks};
 
 /// Blobs that one manifest names.
 const NAMED: usize = 1_000;
@@ -131,6 +131,7 @@ async fn fill(store: &Store, blobs: usize, garbage: usize, directory: &std::path
             media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
             bytes,
             tags: vec!["latest".parse().unwrap()],
+            locks: TagLocks::default(),
             subject: None,
             artifact_type: None,
             annotations: BTreeMap::new(),

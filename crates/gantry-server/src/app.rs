@@ -3,17 +3,21 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gantry_storage::meta::access::AuditEntry;
 use gantry_storage::{Damaged, MetaStats, OpenError, Space, Storage, Store, StoreConfig, Terms};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::auth::{Auth, HtpasswdError};
-use crate::config::Config;
+use crate::auth::AuthOpenError;
+use crate::config::{Config, ConfigError};
 use crate::jobs::{JobError, JobReport, Jobs};
 use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
-use crate::policy::Rules;
 use crate::registry::verify::VerifyReadings;
 use crate::registry::{Limits, Prefixes, Registry, Schedule, SweepItem, SweepReport};
+
+mod access;
+
+pub(crate) use access::Access;
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +25,15 @@ pub enum AppError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The accounts do not open.
+    /// A source of identity does not open.
     #[error(transparent)]
-    Accounts(#[from] HtpasswdError),
+    Accounts(#[from] AuthOpenError),
+    /// What access goes by cannot be read or set up.
+    #[error("{0}")]
+    Access(String),
+    /// Nobody asked for an open door to the network.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Opens the store and the registry on it, without a server around them.
@@ -31,6 +41,12 @@ pub enum AppError {
 /// # Errors
 /// The store does not open: the message says what to do about it.
 pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenError> {
+    let (store, registry, _) = open_placed(config).await?;
+    Ok((store, registry))
+}
+
+/// The same, and what says where pushes go: at first by the namespaces of the file.
+async fn open_placed(config: &Config) -> Result<(Store, Registry, Arc<Prefixes>), OpenError> {
     let settings = &config.settings;
     let limits = Limits {
         manifest: settings.limits.manifest.0,
@@ -57,18 +73,17 @@ pub async fn open_registry(config: &Config) -> Result<(Store, Registry), OpenErr
     })
     .await?;
     let namespaces = settings.namespace.iter().map(|entry| (entry.prefix.as_str(), entry.storage.as_str()));
-    let placement = Prefixes::new(&store.storages, namespaces);
-    let registry = Registry::new(&store, limits, Arc::new(placement));
-    Ok((store, registry))
+    let placement = Arc::new(Prefixes::new(&store.storages, namespaces));
+    let registry = Registry::new(&store, limits, Arc::<Prefixes>::clone(&placement));
+    Ok((store, registry, placement))
 }
 
 /// One server.
 pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) access: Access,
     pub(crate) jobs: Arc<Jobs>,
-    pub(crate) auth: Auth,
-    pub(crate) rules: Rules,
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
@@ -82,22 +97,21 @@ impl App {
     /// # Errors
     /// The first part that does not open, with what to do about it.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        let auth = Auth::open(config.settings.auth.htpasswd.file.clone())?;
-        let (store, registry) = open_registry(&config).await?;
+        // Nothing is made for a server that is not allowed to serve.
+        if !config.database().exists() {
+            access::closed_door(&config, false)?;
+        }
+        let (store, registry, placement) = open_placed(&config).await?;
         let registry = Arc::new(registry);
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
-        let rules = Rules {
-            anonymous: config.anonymous,
-            accounts: auth.has_accounts(),
-            delete: config.settings.registry.delete.clone(),
-        };
+        let access =
+            Access::open(&config, Arc::clone(registry.meta()), (placement, store.storages.clone())).await?;
         Ok(Self {
             jobs: Arc::new(Jobs::new(Arc::clone(&registry))),
             registry,
-            auth,
-            rules,
+            access,
             metrics,
             draining: AtomicBool::new(false),
             request_ids: RequestIds::new(),
@@ -105,6 +119,13 @@ impl App {
             space,
             config,
         })
+    }
+
+    /// Keeps an entry of the audit log.
+    pub(crate) fn audit(&self, entry: AuditEntry) {
+        if !self.registry.meta().audit_soon(entry) {
+            tracing::debug!("an entry of the audit log was dropped: too many wait");
+        }
     }
 
     /// Orders that what lies at and below `prefix` goes to the storage `to`, where its namespace must be already: see
@@ -122,6 +143,29 @@ impl App {
     /// The store failed.
     pub async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<JobReport>, JobError> {
         self.jobs.list(before, limit).await
+    }
+
+    /// Takes from another reading of the configuration what can change while the server runs: namespaces with their grants and tag
+    /// rules, the roles of methods, `auth.anonymous`, `registry.delete` and the level of the log. Gives the tables of what is
+    /// different and waits for a restart.
+    ///
+    /// # Errors
+    /// It would open the server to the network although nobody said so; nothing is changed.
+    pub(crate) async fn rewrite(&self, config: &Config) -> Result<Vec<String>, AppError> {
+        let accounts = self.registry.meta().has_accounts().await;
+        access::closed_door(config, accounts.map_err(|error| AppError::Access(error.to_string()))?)?;
+        self.access.rewrite(config);
+        observe::set_log_level(config.settings.log.level);
+        Ok(self.config.settings.other_tables(&config.settings))
+    }
+
+    /// Removes what has had its time: logins and tokens that ended, keys that nothing is signed with any more, old entries of the
+    /// audit log; and forgets callers that were counted.
+    pub(crate) async fn tidy_access(&self) {
+        self.access.pace.forget();
+        if let Err(error) = self.access.tidy(self.config.settings.audit.keep.0).await {
+            tracing::warn!(%error, "clearing up accounts, tokens and the audit log failed; it is tried again");
+        }
     }
 
     /// A new request id.

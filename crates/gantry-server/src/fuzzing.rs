@@ -16,7 +16,7 @@ pub fn htpasswd(text: &str) -> Vec<(String, String)> {
 
 /// The client's address behind a trusted proxy, by these header lines.
 pub fn client_address(peer: SocketAddr, headers: &http::HeaderMap, trusted: &[ipnet::IpNet]) -> IpAddr {
-    crate::http::Peer { address: peer, trusted: true }.client(headers, trusted)
+    crate::http::Peer { address: peer, trusted: true, certificate: None }.client(headers, trusted)
 }
 
 /// Whom the header of the PROXY protocol at the beginning of `bytes` speaks for, and how many bytes it takes; `None`: it is not
@@ -25,4 +25,24 @@ pub fn proxy_header(bytes: &[u8]) -> Option<(Option<SocketAddr>, usize)> {
     let mut rest = bytes;
     let read = crate::serve::read_proxy_header(&mut rest).now_or_never()?;
     Some((read.ok()?, bytes.len() - rest.len()))
+}
+
+/// A token of this process that counts.
+pub fn good_token() -> &'static str {
+    crate::auth::fuzzing::good_token()
+}
+
+/// Whether a token counts where [`good_token`] does; foreign ones are looked at as well.
+pub fn token_counts(token: &str) -> bool {
+    crate::auth::fuzzing::token_counts(token)
+}
+
+/// The keys of a JSON Web Key Set that can verify tokens: the thumbprint of each, and the key in the form that this is made of.
+pub fn key_set(document: &[u8]) -> Vec<(String, String)> {
+    crate::auth::fuzzing::key_set(document)
+}
+
+/// Whether the first of these certificates (DER) leads to one of a bundle (PEM).
+pub fn chain(bundle: &[u8], chain: &[&[u8]]) -> bool {
+    crate::auth::fuzzing::chain(bundle, chain)
 }

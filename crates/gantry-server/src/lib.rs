@@ -3,12 +3,13 @@
 //! Modules lie in layers, and a lower one never names a higher one:
 //!
 //! ```text
-//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2  <  serve
+//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2, token, admin  <  serve  <  local
 //! ```
 //!
 //! A request is parsed into one value ([`gantry_oci::Request`]), its caller found out ([`auth`]), the two decided upon
 //! ([`policy`]), carried out ([`registry`]) and rendered (`v2`, `http`).
 
+mod admin;
 pub mod app;
 pub mod auth;
 pub mod config;
@@ -16,10 +17,12 @@ pub mod config;
 pub mod fuzzing;
 mod http;
 pub mod jobs;
+pub mod local;
 pub mod observe;
 pub mod policy;
 pub mod registry;
 pub mod serve;
+mod token;
 mod v2;
 
 /// The failpoints of this program, one a line; `None`: it was built without.

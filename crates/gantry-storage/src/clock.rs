@@ -3,10 +3,12 @@
 //! Times are for display and expiry only. Nothing is ordered by them: order comes from row numbers, because clocks jump.
 //! What expires (promises to clients, upload sessions) goes by [`StoreClock`], which does not.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment: microseconds since 1970-01-01 UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -28,6 +30,28 @@ impl Timestamp {
     #[must_use]
     pub fn as_unix_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
+    }
+}
+
+/// RFC 3339, UTC, to the microsecond where there are any.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = jiff::Timestamp::from_microsecond(self.0);
+        shown.unwrap_or(if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX }).fmt(f)
+    }
+}
+
+/// Text that is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a moment as RFC 3339 has it, such as 2026-11-21T18:00:00Z")]
+pub struct TimestampError;
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
+        let moment: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
+        Ok(Timestamp(moment.as_microsecond()))
     }
 }
 
@@ -70,6 +94,13 @@ impl From<SystemTime> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_written_as_rfc_3339() {
+        assert_eq!(Timestamp(1_795_284_000_000_000).to_string(), "2026-11-21T18:00:00Z");
+        assert_eq!("2026-11-21T19:00:00.5+01:00".parse(), Ok(Timestamp(1_795_284_000_500_000)));
+        assert!(!Timestamp(i64::MAX).to_string().is_empty() && "yesterday".parse::<Timestamp>().is_err());
+    }
 
     #[test]
     fn seconds_round_down_and_subtraction_never_overflows() {

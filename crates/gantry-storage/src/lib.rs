@@ -26,11 +26,13 @@ pub use blobs::{BlobHandle, BlobStore, BlobStream, Space, StagedBlob, StagedInfo
 pub use clock::{StoreClock, Timestamp};
 pub use error::{Result, StorageError};
 pub use lease::{Reason, Terms, Verdict};
+pub use meta::access::{AccessRows, LockedTag, TagLocks};
 pub use meta::jobs::{Job, JobRows, JobState};
-pub use meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows};
+pub use meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, Usage};
 pub use meta::verify::{Damaged, VerifyRows};
 pub use meta::{
-    BlobContent, Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob,
-    NewManifest, PutManifest, Referrer, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
+    BlobContent, Candidate, CandidateKind, Cursor, Deleted, DeletedSubject, FreedBlob, MetaStats, MetaStore,
+    NewBlob, NewManifest, PutManifest, Referrer, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept,
+    UploadRow,
 };
 pub use store::{OpenError, Store, StoreConfig};

@@ -7,9 +7,10 @@
     reason = "helpers of tests: a failed expectation is a failed test"
 )]
 
-use std::collections::BTreeMap;
+mod scratch;
+
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,47 +20,11 @@ use gantry_oci::{Algorithm, Digest, Hasher, Reference};
 use gantry_storage::blobs::suite::{content, read, store as store_blob};
 use gantry_storage::meta::suite::{blob, manifest, repo, tag, upload, upload_id};
 use gantry_storage::{
-    BlobContent, NewBlob, NewManifest, OpenError, StorageError, StorageId, Store, StoreConfig, UploadRow,
+    BlobContent, NewBlob, NewManifest, OpenError, StorageError, StorageId, Store, StoreConfig, TagLocks,
+    UploadRow,
 };
 
-/// A directory that goes away with the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Scratch {
-        let path = std::env::temp_dir().join(format!("gantry-test-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).expect("a directory");
-        Scratch(path)
-    }
-
-    fn config(&self) -> StoreConfig {
-        config(&self.0.join("data"))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn config(data_dir: &Path) -> StoreConfig {
-    StoreConfig {
-        data_dir: data_dir.to_owned(),
-        sqlite_path: None,
-        blob_path: None,
-        storages: BTreeMap::new(),
-        inline_limit: 16 << 10,
-        cache_bytes: 16 << 20,
-    }
-}
-
-async fn open(config: &StoreConfig) -> Store {
-    match Store::open(config.clone()).await {
-        Ok(store) => store,
-        Err(error) => panic!("{error}"),
-    }
-}
+use self::scratch::{Scratch, config, open};
 
 async fn refused(config: &StoreConfig) -> OpenError {
     match Store::open(config.clone()).await {
@@ -225,7 +190,10 @@ async fn a_failed_commit_makes_the_store_read_only_for_good() {
     assert!(store.meta.read_only().is_some_and(|reason| reason.contains("disk")));
     let answer = store.meta.put_blob(blob(&name, "x")).await;
     assert!(matches!(answer, Err(StorageError::ReadOnly { .. })), "{answer:?}");
-    assert!(matches!(store.meta.delete_tag(&name, &tag("t")).await, Err(StorageError::ReadOnly { .. })));
+    assert!(matches!(
+        store.meta.delete_tag(&name, &tag("t"), &TagLocks::default()).await,
+        Err(StorageError::ReadOnly { .. })
+    ));
     store.meta.save_upload_soon(upload(upload_id(), &name, 0)).expect("noted");
     assert!(store.meta.flush().await.is_err());
     for _ in 0..2 {

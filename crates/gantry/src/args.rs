@@ -1,9 +1,13 @@
 //! The command line.
 
+mod admin;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use gantry_server::config::{self, Config, ConfigError, Settings, Sources};
+
+pub(crate) use admin::*;
 
 /// A container registry: one binary, no configuration.
 #[derive(Debug, Parser)]
@@ -25,6 +29,34 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Ask a running registry whether it is well (exit code 0 or 1)
     Healthcheck(HealthcheckArgs),
+    /// Accounts: who may log in with a password
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Tokens: instead of passwords, for people and programs
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Grants: who may do what, and where
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Namespaces: rules for all repositories below a prefix
+    #[command(subcommand)]
+    Namespace(NamespaceCommand),
+    /// Storages: where bytes lie
+    #[command(subcommand)]
+    Storage(StorageCommand),
+    /// Keys that sign bearer tokens
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Say whether somebody may do something, and by which rule (exit code 0 allowed, 1 refused)
+    Explain(ExplainArgs),
+    /// Show who did what, and who was refused
+    Audit(AuditArgs),
+    /// Show what the server does on the side, such as moving a namespace to another storage
+    Jobs(JobsArgs),
+    /// Log in to a registry, for this program, docker and podman
+    Login(LoginArgs),
+    /// Forget the credentials of a registry
+    Logout(LogoutArgs),
     /// List the places at which GANTRY_FAIL_AT=NAME:N[:ACTION] makes this program fail (builds for tests only)
     #[command(hide = gantry_server::failpoints().is_none())]
     Failpoints,
@@ -69,6 +101,18 @@ impl SettingsArgs {
     /// And what it means.
     pub(crate) fn load(&self) -> Result<Config, ConfigError> {
         Config::new(self.settings()?, self.data.clone())
+    }
+
+    /// The same for a command that listens nowhere: that the door would be open to the network is no concern of its own.
+    pub(crate) fn load_unheard(&self) -> Result<Config, ConfigError> {
+        match self.load() {
+            Err(ConfigError::OpenDoor(_)) => {
+                let mut set = self.set.clone();
+                set.push("server.listen=127.0.0.1:0".to_owned());
+                Self { config: self.config.clone(), data: self.data.clone(), set }.load()
+            }
+            other => other,
+        }
     }
 }
 

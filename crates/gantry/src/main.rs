@@ -1,5 +1,6 @@
 //! The `gantry` program.
 
+mod admin;
 mod args;
 mod config;
 mod healthcheck;
@@ -23,22 +24,38 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Failpoints => failpoints().map(|()| ExitCode::SUCCESS),
+        command => admin::run(&command),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("gantry: {}", sentence(&error));
-            ExitCode::FAILURE
+            tell(format_args!("gantry: {}\n", sentence(&error)));
+            if error.is::<admin::Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
 /// Prints. That nobody reads on (`gantry sweep | head`) is no reason to stop in the middle of the work.
 fn say(text: impl Display) {
+    read_on(text);
+}
+
+/// Prints, and says whether somebody still reads.
+fn read_on(text: impl Display) -> bool {
     match write!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => eprintln!("gantry: printing: {error}"),
-        _ => {}
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                tell(format_args!("gantry: printing: {error}\n"));
+            }
+            false
+        }
     }
+}
+
+/// Prints what is no result: explanations and errors. Nobody can be told when that does not work.
+fn tell(text: impl Display) {
+    let _ = write!(io::stderr(), "{text}");
 }
 
 /// An error and its causes. Some errors name their cause themselves; it is not said twice.

@@ -9,7 +9,8 @@ pub(crate) fn run(mut args: ServeArgs) -> anyhow::Result<()> {
         // Last, so that it wins over everything else.
         args.settings.set.push(format!("server.listen={listen}"));
     }
-    let config = args.settings.load()?;
+    let mut config = args.settings.load()?;
+    config.admin_password_file = gantry_server::config::admin_password_file();
     gantry_server::config::arm_failpoints()?;
     gantry_server::observe::start_log(&config.settings);
     keep_freed_memory();
@@ -19,7 +20,8 @@ pub(crate) fn run(mut args: ServeArgs) -> anyhow::Result<()> {
         .max_blocking_threads(64)
         .build()
         .context("starting threads")?;
-    runtime.block_on(gantry_server::serve::serve(config, |greeting| {
+    let reread = || args.settings.load();
+    runtime.block_on(gantry_server::serve::serve(config, reread, |greeting| {
         if !args.quiet {
             crate::say(greeting);
         }

@@ -142,7 +142,8 @@ fn sentence(report: &Report) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+/// A number of bytes, for people.
+pub(crate) fn size(bytes: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let step = (bytes.max(1).ilog2() / 10).min(4);
     let unit = units.get(step as usize).copied().unwrap_or("bytes");

@@ -6,7 +6,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::query::Query;
-use super::table::{Endpoint, find};
+use super::table::{Endpoint, canonical, find};
 use super::{Mount, Request, RequestError, shown};
 use crate::{Digest, DigestError, Reference, ReferenceError, RepoName};
 
@@ -17,7 +17,8 @@ impl Request {
     /// The first thing that is wrong, looked for in this order: the path, the method, the repository name, the tag, digest
     /// or session in the path, the query.
     pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, RequestError> {
-        let found = find(path, *method == Method::POST).ok_or(RequestError::NotFound)?;
+        let path = canonical(path);
+        let found = find(&path, *method == Method::POST).ok_or(RequestError::NotFound)?;
         let (row, method) = (found.row, method.as_str());
         if !row.allows(method) {
             return Err(RequestError::MethodNotAllowed { allow: row.allow });
@@ -101,7 +102,7 @@ fn decode(segment: &str) -> Result<Cow<'_, str>, RequestError> {
 fn parse_name(written: &str) -> Result<RepoName, RequestError> {
     let invalid = |name: &str| RequestError::InvalidName(shown(name));
     if !written.contains('%') {
-        return written.parse().map_err(|_| invalid(written));
+        return RepoName::from_path(written).map_err(|_| invalid(written));
     }
     let mut name = String::with_capacity(written.len());
     for (index, segment) in written.split('/').enumerate() {
@@ -114,7 +115,7 @@ fn parse_name(written: &str) -> Result<RepoName, RequestError> {
         }
         name.push_str(&segment);
     }
-    name.parse().map_err(|_| invalid(&name))
+    RepoName::from_path(&name).map_err(|_| invalid(&name))
 }
 
 /// Reads digests, and says of one that is not kept where it stood: what follows from it depends on that (E-2.10).

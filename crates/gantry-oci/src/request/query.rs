@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::table::is;
 use super::{MountSource, Page, RequestError, TAGS_MAX, shown};
-use crate::{Algorithm, Reference, Tag};
+use crate::{Algorithm, Reference, RepoName, Tag};
 
 /// A query. It is read again for each key: both are few, and nothing need be kept.
 #[derive(Clone, Copy)]
@@ -82,7 +82,8 @@ impl<'a> Query<'a> {
 
     /// `?from=` (E-9.2).
     pub(super) fn mount_source(self) -> Option<MountSource> {
-        self.get("from").map(|from| from.parse().map_or(MountSource::Invalid, MountSource::Repository))
+        self.get("from")
+            .map(|from| RepoName::from_path(&from).map_or(MountSource::Invalid, MountSource::Repository))
     }
 
     /// `?digest-algorithm=` (E-6.1).

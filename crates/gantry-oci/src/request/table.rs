@@ -1,5 +1,7 @@
 //! The one table of paths (G-10). Requests are taken apart by it and put together from it, so the two cannot drift.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 /// A row of the table.
@@ -121,7 +123,30 @@ impl Endpoint {
 
 /// Which row a path belongs to, whether or not its parts are well formed.
 pub fn classify(path: &str) -> Option<Endpoint> {
-    find(path, true).map(|found| found.row.endpoint)
+    find(&canonical(path), true).map(|found| found.row.endpoint)
+}
+
+/// Whether a path is one of this API, however it is written.
+pub fn is_api(path: &str) -> bool {
+    let path = canonical(path);
+    path == "/v2" || path.starts_with("/v2/")
+}
+
+/// `/repositories/<storage>/<repository>/v2/...` is another way to write `/v2/<storage>/<repository>/...`, and
+/// `/repositories/<storage>/<repository>/v2/` of `/v2/`.
+pub(super) fn canonical(path: &str) -> Cow<'_, str> {
+    let rewritten = || {
+        let mut parts = path.strip_prefix("/repositories/")?.splitn(4, '/');
+        let (storage, repository, v2) = (parts.next()?, parts.next()?, parts.next()?);
+        if v2 != "v2" || storage.is_empty() || repository.is_empty() {
+            return None;
+        }
+        Some(match parts.next() {
+            None | Some("") => "/v2/".to_owned(),
+            Some(rest) => format!("/v2/{storage}/{repository}/{rest}"),
+        })
+    };
+    rewritten().map_or(Cow::Borrowed(path), Cow::Owned)
 }
 
 /// A path that fits a row.

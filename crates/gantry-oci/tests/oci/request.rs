@@ -2,7 +2,7 @@
 
 use gantry_oci::{
     Algorithm, Digest, Endpoint, Mount, MountSource, Page, Reference, RepoName, Request, RequestError,
-    TAGS_MAX, Tag, UploadId, classify,
+    TAGS_MAX, Tag, UploadId, classify, is_api,
 };
 use http::Method;
 
@@ -510,4 +510,43 @@ fn t31_t50_what_is_written_is_encoded_and_has_no_ns() {
     let page = good(&format!("GET /v2/a/referrers/{}?artifactType=a/b+c&artifactType=d/e&after=7", sha256()));
     let target = format!("/v2/a/referrers/{}?artifactType=a%2Fb%2Bc&artifactType=d%2Fe&after=7", sha256());
     assert_eq!(page.path_and_query(), target);
+}
+
+/// The other ways to write a path: `Location` and challenges speak of the repository under its plain name.
+#[test]
+fn paths_with_repositories_in_front_are_the_same_requests() {
+    let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for rest in
+        ["manifests/v1", "app/manifests/v1", "app/tags/list", &format!("blobs/{digest}"), "_oci/ext/discover"]
+    {
+        let plain = Request::parse(&Method::GET, &format!("/v2/store/repo/{rest}"), None).unwrap();
+        for path in
+            [format!("/v2/repositories/store/repo/{rest}"), format!("/repositories/store/repo/v2/{rest}")]
+        {
+            assert_eq!(Request::parse(&Method::GET, &path, None).as_ref(), Ok(&plain), "{path}");
+            assert!(is_api(&path));
+        }
+    }
+    let mount = format!("mount={digest}&from=repositories/store/other");
+    let path = "/repositories/store/repo/v2/app/blobs/uploads/";
+    let Request::StartUpload { mount: Some(mount), .. } =
+        Request::parse(&Method::POST, path, Some(&mount)).unwrap()
+    else {
+        panic!("a mount")
+    };
+    assert_eq!(mount.from, Some(MountSource::Repository("store/other".parse().unwrap())));
+    assert_eq!(Request::parse(&Method::GET, "/repositories/store/repo/v2/", None), Ok(Request::Version));
+    for (path, name) in [
+        ("/v2/repositories/tags/list", "repositories"),
+        ("/v2/repositories/a/tags/list", "repositories/a"),
+        ("/v2/repositories/repositories/a/b/tags/list", "a/b"),
+    ] {
+        let request = Request::parse(&Method::GET, path, None).unwrap();
+        assert_eq!(request.repository().map(|name| name.as_str()), Some(name), "{path}");
+    }
+    for path in
+        ["/repositories/", "/repositories/a/v2/", "/repositories//b/v2/", "/repositories/a/b/v1/x", "/v3/"]
+    {
+        assert!(!is_api(path), "{path}");
+    }
 }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -23,7 +22,6 @@ pub struct HtpasswdError {
 pub struct Htpasswd {
     path: PathBuf,
     accounts: ArcSwap<HashMap<String, String>>,
-    generation: AtomicU64,
     seen: Mutex<Option<Stamp>>,
 }
 
@@ -39,6 +37,16 @@ pub(super) struct Hash {
 const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuuWVXNbxXVvTTYRwVpZTUHAjZMPVLyxQ2";
 
 impl Hash {
+    /// Whether it is the account's own.
+    pub(super) fn is_real(&self) -> bool {
+        self.real
+    }
+
+    /// The hash as it stands in the file.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether the password is the one; takes tens of milliseconds.
     pub(super) fn verify(&self, password: &[u8]) -> bool {
         let same = bcrypt::verify(password, &self.text).unwrap_or(false);
@@ -52,19 +60,14 @@ impl Htpasswd {
     /// # Errors
     /// It is not there or not readable.
     pub fn open(path: PathBuf) -> Result<Self, HtpasswdError> {
-        let opened = Self {
-            accounts: ArcSwap::default(),
-            generation: AtomicU64::new(1),
-            seen: Mutex::new(None),
-            path,
-        };
+        let opened = Self { accounts: ArcSwap::default(), seen: Mutex::new(None), path };
         opened.read().map_err(|source| HtpasswdError { path: opened.path.clone(), source })?;
         Ok(opened)
     }
 
-    /// Changes whenever the accounts do.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    /// Whether there is such an account.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.accounts.load().contains_key(name)
     }
 
     /// The hash of an account, or one that no password fits.
@@ -97,7 +100,6 @@ impl Htpasswd {
         let accounts = parse(&String::from_utf8_lossy(&std::fs::read(&self.path)?), &self.path);
         tracing::info!(file = %self.path.display(), accounts = accounts.len(), "read the htpasswd file");
         self.accounts.store(accounts.into());
-        self.generation.fetch_add(1, Ordering::AcqRel);
         *seen = Some(stamp);
         Ok(())
     }

@@ -66,7 +66,9 @@ pub enum ConfigError {
     /// Listening beyond loopback with nobody at the door.
     #[error(
         "refusing to listen on {0}: everybody who reaches this address could pull, push and delete.\n\
-         Either configure accounts:\n\
+         Either make an account (or set GANTRY_ADMIN_PASSWORD_FILE in a container):\n\
+         \x20   gantry user add NAME --admin\n\
+         or configure accounts:\n\
          \x20   [auth.htpasswd]\n\
          \x20   file = \"/etc/gantry/htpasswd\"        # made by: htpasswd -Bc /etc/gantry/htpasswd alice\n\
          or say that this is what you want:\n\
@@ -87,6 +89,13 @@ pub fn environment() -> Vec<(String, String)> {
     variables
 }
 
+/// One variable of this process, for a secret that is kept there.
+pub(super) fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    let value = std::env::var_os(name);
+    value?.into_string().ok()
+}
+
 /// Puts the plan of `GANTRY_FAIL_AT` in force, when there is one.
 ///
 /// # Errors
@@ -95,6 +104,13 @@ pub fn arm_failpoints() -> Result<(), PlanError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     let plan = std::env::var_os("GANTRY_FAIL_AT");
     plan.map_or(Ok(()), |plan| failpoint::arm(&plan.to_string_lossy()))
+}
+
+/// The file with the password of the account `admin`, which the first start makes: `GANTRY_ADMIN_PASSWORD_FILE`.
+pub fn admin_password_file() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    let file = std::env::var_os("GANTRY_ADMIN_PASSWORD_FILE");
+    file.filter(|file| !file.is_empty()).map(PathBuf::from)
 }
 
 const PREFIX: &str = "GANTRY__";

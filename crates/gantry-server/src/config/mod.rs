@@ -5,22 +5,32 @@
 //! says what to do. Nothing reads the environment later.
 
 mod load;
+mod namespaces;
 mod settings;
+mod sources;
+mod tokens;
 mod value;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use load::{ConfigError, Sources, arm_failpoints, environment, load};
+pub use load::{ConfigError, Sources, admin_password_file, arm_failpoints, environment, load};
+pub use namespaces::WrittenGrant;
 pub use settings::{
-    Alpn, Anonymous, Deletable, LogFormat, LogLevel, NamespaceEntry, Settings, Tls as TlsSettings, TlsVersion,
+    Alpn, Anonymous, Auth as AuthSettings, Deletable, LogFormat, LogLevel, NamespaceEntry, Settings,
+    Tls as TlsSettings, TlsVersion,
 };
-pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Span, StorageName};
+pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole};
+pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
+pub(crate) use tokens::{is_url, web_address};
+pub use value::{
+    ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Secret, SecretError, Span, StorageName, Texts,
+};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");
@@ -34,40 +44,53 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The directories of the storages beside `default`, by name.
     pub storages: BTreeMap<String, PathBuf>,
-    /// What callers without credentials may do, decided.
-    pub anonymous: Anonymous,
+    /// The grants of `[[namespace]]` tables.
+    pub grants: Vec<WrittenGrant>,
+    /// The file with the password of the first account: see [`admin_password_file`].
+    pub admin_password_file: Option<PathBuf>,
     /// The certificate and key, when the registry speaks TLS.
     pub tls: Option<TlsFiles>,
+    /// The directory that knows accounts and groups.
+    pub ldap: Option<LdapServer>,
     /// The path under which a proxy publishes the registry (from `server.public_url`), without a slash at its end.
     pub base_path: String,
 }
 
-/// The two files of `[server.tls]`.
+/// The files of `[server.tls]`.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The certificate chain, PEM.
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// The authorities of clients, PEM, and whether all clients need a certificate; `None`: nobody is asked for one.
+    pub clients: Option<(PathBuf, Demand)>,
+}
+
+/// How much a client's certificate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Who has none may go on.
+    Optional,
+    /// Who has none may not.
+    Required,
 }
 
 impl Config {
     /// Decides what `settings` mean.
     ///
     /// # Errors
-    /// Settings that contradict each other, and an open door to the network that nobody asked for.
+    /// Settings that contradict each other.
     pub fn new(settings: Settings, data_dir: PathBuf) -> Result<Self, ConfigError> {
-        let listen = settings.server.listen.0;
-        let accounts = settings.auth.htpasswd.file.is_some();
-        let anonymous = match settings.auth.anonymous {
-            Some(written) => written,
-            None if accounts => Anonymous::None,
-            None if listen.ip().is_loopback() => Anonymous::Write,
-            None => return Err(ConfigError::OpenDoor(listen)),
-        };
         let tls = match (&settings.server.tls.certificate, &settings.server.tls.key) {
             (Some(certificate), Some(key)) => {
-                Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
+                let tls = &settings.server.tls;
+                let clients = match (&tls.client_ca, tls.client_certificates) {
+                    (None, _) | (_, ClientCertificates::Off) => None,
+                    (Some(ca), ClientCertificates::Optional) => Some((ca.clone(), Demand::Optional)),
+                    (Some(ca), ClientCertificates::Required) => Some((ca.clone(), Demand::Required)),
+                };
+                Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), clients })
             }
             (None, None) => None,
             (Some(_), None) => {
@@ -77,6 +100,8 @@ impl Config {
                 return Err(wrong("server.tls.certificate", "is missing: the key needs its certificate"));
             }
         };
+        sources::check_certificates(&settings)?;
+        let ldap = LdapServer::new(&settings.auth.ldap)?;
         if settings.server.tls.alpn.is_empty() {
             return Err(wrong("server.tls.alpn", "is empty: expected \"h2\", \"http/1.1\" or both"));
         }
@@ -129,6 +154,7 @@ impl Config {
             }
         }
         check_sweep(&settings.sweep)?;
+        tokens::check(&settings.auth, token_issuer(&settings))?;
         if settings.verify.interval.0.is_some_and(|interval| interval < Duration::from_millis(100)) {
             return Err(wrong("verify.interval", "is too short: expected at least 100ms, or \"off\""));
         }
@@ -139,8 +165,32 @@ impl Config {
             ));
         }
         let storages = storages(&settings)?;
-        check_namespaces(&settings)?;
-        Ok(Self { settings, data_dir, storages, anonymous, tls, base_path })
+        let grants = namespaces::check(&settings)?;
+        Ok(Self { settings, data_dir, storages, grants, admin_password_file: None, tls, ldap, base_path })
+    }
+
+    /// Whether a method is configured by which callers can be somebody, beside accounts in the database.
+    pub fn has_methods(&self) -> bool {
+        let auth = &self.settings.auth;
+        auth.htpasswd.file.is_some()
+            || self.ldap.is_some()
+            || auth.client_certificates.user.is_some()
+            || !auth.issuer.is_empty()
+            || !auth.oidc.is_empty()
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        let written = self.settings.metadata.sqlite.path.clone();
+        written.unwrap_or_else(|| self.data_dir.join("gantry.db"))
+    }
+
+    /// The directory of a storage.
+    pub fn storage_path(&self, name: &str) -> PathBuf {
+        match self.storages.get(name) {
+            Some(path) => path.clone(),
+            None => self.default_storage().unwrap_or_else(|| self.data_dir.clone()),
+        }
     }
 
     /// The directory of the storage `default`; `None`: the data directory.
@@ -153,15 +203,20 @@ impl Config {
         self.settings.server.listen.0
     }
 
+    /// What stands in `iss` of our own tokens.
+    pub fn token_issuer(&self) -> &str {
+        token_issuer(&self.settings)
+    }
+
     /// Addresses whose forwarding headers are believed.
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.settings.server.trusted_proxies
     }
+}
 
-    /// Whether accounts exist.
-    pub fn has_accounts(&self) -> bool {
-        self.settings.auth.htpasswd.file.is_some()
-    }
+/// What stands in `iss` of our own tokens.
+fn token_issuer(settings: &Settings) -> &str {
+    settings.server.public_url.as_deref().unwrap_or("gantry")
 }
 
 /// The directories of the storages beside `default`.
@@ -176,29 +231,6 @@ fn storages(settings: &Settings) -> Result<BTreeMap<String, PathBuf>, ConfigErro
             )),
         })
         .collect()
-}
-
-/// Each prefix once, and no storage that is not there.
-fn check_namespaces(settings: &Settings) -> Result<(), ConfigError> {
-    let mut seen = BTreeSet::new();
-    for NamespaceEntry { prefix, storage } in &settings.namespace {
-        let key = || format!("namespace `{prefix}`");
-        if !prefix.is_empty() && prefix.parse::<gantry_oci::RepoName>().is_err() {
-            return Err(wrong(
-                key(),
-                "is no prefix: expected whole components of names, such as \"team/app\"",
-            ));
-        }
-        if !seen.insert(prefix) {
-            return Err(wrong(key(), "is there twice"));
-        }
-        if !settings.storage.0.contains_key(storage) {
-            let what =
-                format!("names the storage `{storage}`, which is not there: add [storage.{storage}.local]");
-            return Err(wrong(key(), &what));
-        }
-    }
-    Ok(())
 }
 
 /// A promise must outlive what relies on it.

@@ -3,14 +3,18 @@
 //! One struct for each table of `gantry.example.toml`, in the same order. Nothing here is interpreted;
 //! [`super::Config`] is the second stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use gantry_oci::access::{TagPattern, Visibility};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span, StorageName};
+use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap, MethodRole};
+use super::tokens::{Issuer, Oidc};
+use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Span, StorageName};
 
+/// A table of the file: its keys with their defaults, and nothing else.
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* $(,)? }) => {
         $(#[$doc])*
@@ -25,13 +29,14 @@ macro_rules! table {
         }
 
         #[cfg(test)]
-        impl super::tests::Keys for $name {
+        impl $crate::config::tests::Keys for $name {
             fn keys(path: &str, found: &mut Vec<String>) {
-                $(<$type as super::tests::Keys>::keys(&format!("{path}.{}", stringify!($field)), found);)*
+                $(<$type as $crate::config::tests::Keys>::keys(&format!("{path}.{}", stringify!($field)), found);)*
             }
         }
     };
 }
+pub(super) use table;
 
 table! {
     /// The whole file.
@@ -58,6 +63,29 @@ table! {
         sweep: Sweep = Sweep::default(),
         /// `[verify]`
         verify: Verify = Verify::default(),
+        /// `[audit]`
+        audit: Audit = Audit::default(),
+    }
+}
+
+impl Settings {
+    /// The tables in which `other` differs in something that is only read at the start.
+    pub(crate) fn other_tables(&self, other: &Settings) -> Vec<String> {
+        let fixed = |settings: &Settings| {
+            let mut same = settings.clone();
+            same.namespace = Vec::new();
+            same.auth.anonymous = None;
+            same.auth.htpasswd.role = MethodRole::None;
+            same.auth.ldap.role = MethodRole::None;
+            same.auth.client_certificates.role = MethodRole::None;
+            same.registry.delete = Vec::new();
+            same.log.level = LogLevel::Info;
+            toml::Table::try_from(same).unwrap_or_default()
+        };
+        let (now, then) = (fixed(self), fixed(other));
+        let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let differs = |name: &&&String| now.get(name.as_str()) != then.get(name.as_str());
+        names.iter().filter(differs).map(|name| format!("[{name}]")).collect()
     }
 }
 
@@ -90,6 +118,10 @@ table! {
         minimum_version: TlsVersion = TlsVersion::Tls12,
         /// The protocols that are offered, most wanted first.
         alpn: Vec<Alpn> = vec![Alpn::H2, Alpn::Http11],
+        /// The authorities whose certificates clients may show, PEM.
+        client_ca: Option<PathBuf> = None,
+        /// Whether clients show certificates.
+        client_certificates: ClientCertificates = ClientCertificates::Off,
     }
 }
 
@@ -225,6 +257,24 @@ table! {
         prefix: String = String::new(),
         /// Where pushes go.
         storage: StorageName = StorageName::default(),
+        /// Who sees it without a right; unset: as what stands around it.
+        visibility: Option<Visibility> = None,
+        /// Rights: `SUBJECT ROLE`, on the prefix, or `SUBJECT ROLE PATTERN` on a part of it.
+        grants: Vec<String> = Vec::new(),
+        /// `[namespace.tags]`
+        tags: TagRules = TagRules::default(),
+        /// For people.
+        description: String = String::new(),
+    }
+}
+
+table! {
+    /// `[namespace.tags]`: tags that stay.
+    TagRules {
+        /// Tags that cannot be moved or removed, by anybody.
+        immutable: Vec<TagPattern> = Vec::new(),
+        /// Tags that only an admin moves or removes.
+        protected: Vec<TagPattern> = Vec::new(),
     }
 }
 
@@ -233,8 +283,24 @@ table! {
     Auth {
         /// What callers without credentials may do. Unset: nothing when accounts exist, everything on a loopback address without.
         anonymous: Option<Anonymous> = None,
+        /// How long the bearer tokens of this server count.
+        token_lifetime: Span = Span(std::time::Duration::from_secs(300)),
+        /// How long its refresh tokens count.
+        refresh_lifetime: Span = Span(std::time::Duration::from_secs(90 * 24 * 3600)),
+        /// Where clients get bearer tokens, when it is not `/v2/token` of this server.
+        realm: Option<String> = None,
         /// `[auth.htpasswd]`
         htpasswd: Htpasswd = Htpasswd::default(),
+        /// `[auth.ldap]`
+        ldap: Ldap = Ldap::default(),
+        /// `[auth.client_certificates]`
+        client_certificates: CertificateAccounts = CertificateAccounts::default(),
+        /// `[auth.addresses]`
+        addresses: AddressRules = AddressRules::default(),
+        /// `[[auth.issuer]]`
+        issuer: Vec<Issuer> = Vec::new(),
+        /// `[[auth.oidc]]`
+        oidc: Vec<Oidc> = Vec::new(),
     }
 }
 
@@ -255,6 +321,8 @@ table! {
     Htpasswd {
         /// The file.
         file: Option<PathBuf> = None,
+        /// The role that these accounts have everywhere.
+        role: MethodRole = MethodRole::Delete,
     }
 }
 
@@ -303,6 +371,10 @@ table! {
         idle_timeout: Span = Span(std::time::Duration::from_secs(60)),
         /// The longest silence within a request or an answer.
         body_timeout: Span = Span(std::time::Duration::from_secs(60)),
+        /// Requests in a second that a caller (an account, else an address) may make in the long run; `off`: any number.
+        requests_per_second: Rate = Rate(None),
+        /// Requests that a caller may make at once; `off`: as many as in a second.
+        burst: Rate = Rate(None),
         /// Tags in one page.
         tags_page: usize = 10_000,
         /// Repositories in one page.
@@ -333,5 +405,13 @@ table! {
         interval: OptionalSpan = OptionalSpan(Some(std::time::Duration::from_secs(7 * 24 * 3600))),
         /// Bytes in a second that checking in the background reads at most.
         rate: ByteSize = ByteSize(32 << 20),
+    }
+}
+
+table! {
+    /// `[audit]`: who did what.
+    Audit {
+        /// How long entries are kept; `off`: for good.
+        keep: OptionalSpan = OptionalSpan(Some(std::time::Duration::from_secs(90 * 24 * 3600))),
     }
 }

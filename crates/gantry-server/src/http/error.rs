@@ -3,6 +3,7 @@
 //! Layers below have small errors of their own. Here each gets its row: the code of the specification (OCI Distribution,
 //! "Error Codes"), the status, a sentence for the client, and, when it is our fault, a line in the log.
 
+use gantry_oci::access::Scope;
 use gantry_oci::{Challenge, Endpoint, ErrorCode, ErrorDocument, ErrorEntry, RequestError};
 use gantry_storage::StorageError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -12,8 +13,8 @@ use crate::config::Deletable;
 use crate::policy::Denied;
 use crate::registry::{BodyError, RegistryError};
 
-use super::RequestId;
 use super::reply::{self, Response, value};
+use super::{Door, RequestId};
 
 /// Any failure of a request.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,12 @@ pub(crate) enum ApiError {
     /// A transfer coding beside `chunked`.
     #[error("the only transfer coding that is understood is `chunked`")]
     TransferCoding,
+    /// A method that an address outside of the registry API does not have.
+    #[error("the method is not allowed here; allowed: {allow}")]
+    MethodNotAllowed { allow: &'static str },
+    /// Not something that the token server can answer.
+    #[error("{0}")]
+    BadTokenRequest(String),
     /// No such address outside of the registry API.
     #[error("there is nothing at this address")]
     NotFound,
@@ -80,8 +87,14 @@ impl Answer {
 }
 
 /// Turns a failure into an answer. `location` is the path of the upload session that the request was about.
-pub(crate) fn render(error: &ApiError, request_id: &RequestId, location: Option<&str>) -> Response {
-    let answer = answer(error, location);
+/// `door` is where the client came in, for challenges.
+pub(crate) fn render(
+    error: &ApiError,
+    request_id: &RequestId,
+    location: Option<&str>,
+    door: &Door,
+) -> Response {
+    let answer = answer(error, location, door);
     if answer.status.is_server_error() {
         // Once, here, where it is handled.
         tracing::error!(request = request_id.as_str(), status = answer.status.as_u16(), %error, "request {request_id} failed: {error}");
@@ -92,22 +105,20 @@ pub(crate) fn render(error: &ApiError, request_id: &RequestId, location: Option<
     response
 }
 
-fn answer(error: &ApiError, location: Option<&str>) -> Answer {
+fn answer(error: &ApiError, location: Option<&str>, door: &Door) -> Answer {
     use ErrorCode as Code;
     let message = error.to_string();
     match error {
         ApiError::Request(error) => request(error, message),
         ApiError::Registry(error) => registry(error, message, location),
-        ApiError::Auth(AuthError::Refused) | ApiError::Denied(Denied::Unauthenticated) => {
-            let challenge = Challenge::Basic { realm: "Gantry".to_owned() };
-            Answer::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message)
-                .header(header::WWW_AUTHENTICATE, value(challenge.to_string()))
+        ApiError::Auth(error) => auth(error, message, door),
+        ApiError::Denied(Denied::Unauthenticated { scopes }) => challenge(message, door, scopes, None),
+        ApiError::Denied(Denied::InsufficientScope { scopes, .. }) => {
+            challenge(message, door, scopes, Some("insufficient_scope"))
         }
-        ApiError::Auth(AuthError::Busy) => {
-            Answer::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message)
-                .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        ApiError::Denied(Denied::Forbidden(_) | Denied::Closed) => {
+            Answer::new(StatusCode::FORBIDDEN, Code::Denied, message)
         }
-        ApiError::Denied(Denied::Forbidden) => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
         ApiError::Denied(Denied::DeleteDisabled(kind)) => {
             let allow = if *kind == Deletable::Blob { "GET, HEAD" } else { "GET, HEAD, PUT" };
             Answer::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
@@ -124,10 +135,48 @@ fn answer(error: &ApiError, location: Option<&str>) -> Answer {
         ApiError::ContentEncoded => {
             Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
         }
+        ApiError::MethodNotAllowed { allow } => {
+            Answer::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
+                .header(header::ALLOW, HeaderValue::from_static(allow))
+        }
+        ApiError::BadTokenRequest(_) => Answer::new(StatusCode::BAD_REQUEST, Code::Unsupported, message),
         ApiError::TwoEnds | ApiError::Host => closing(StatusCode::BAD_REQUEST, message),
         ApiError::TransferCoding => closing(StatusCode::NOT_IMPLEMENTED, message),
         ApiError::NotFound => Answer::new(StatusCode::NOT_FOUND, Code::Unsupported, message),
     }
+}
+
+fn auth(error: &AuthError, message: String, door: &Door) -> Answer {
+    use ErrorCode as Code;
+    let later = |status, code, seconds: u64| {
+        Answer::new(status, code, message.clone()).header(header::RETRY_AFTER, value(seconds.to_string()))
+    };
+    match error {
+        AuthError::Refused => challenge(message, door, &door.scopes, None),
+        AuthError::BadToken(_) | AuthError::NoToken => {
+            challenge(message, door, &door.scopes, Some("invalid_token"))
+        }
+        AuthError::Address => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
+        AuthError::Busy => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, 1),
+        AuthError::Wait(seconds) => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, *seconds),
+        AuthError::TooFast(standing) => {
+            later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, standing.wait())
+        }
+        AuthError::Unavailable(_) => later(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, 5),
+    }
+}
+
+/// 401 with exactly one challenge. `error` only where a token came.
+fn challenge(message: String, door: &Door, scopes: &[Scope], error: Option<&str>) -> Answer {
+    let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+    let challenge = Challenge::Bearer {
+        realm: door.realm.clone(),
+        service: door.service.clone(),
+        scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
+        error: error.map(str::to_owned),
+    };
+    Answer::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+        .header(header::WWW_AUTHENTICATE, value(challenge.to_string()))
 }
 
 /// For requests whose end is not certain: nothing behind them is read.
@@ -207,6 +256,10 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
                 })
                 .collect(),
         },
+        // Whoever asks may write here: it is no matter of credentials, so there is no challenge (A-4, N-19).
+        RegistryError::TagLocked(locked) => {
+            Answer::new(StatusCode::FORBIDDEN, Code::Denied, message).detail("tag", locked.tag.as_str())
+        }
         RegistryError::TooLarge { .. } => {
             Answer::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, message)
         }
@@ -227,32 +280,50 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
 /// Missing digests that are listed in one answer; a hostile manifest can name tens of thousands.
 const MISSING_SHOWN: usize = 1_000;
 
-/// The client learns what kind of trouble it is; file names and messages of the system stay in the log.
+/// See [`storage_words`].
 fn storage(error: &StorageError) -> Answer {
-    use ErrorCode as Code;
-    let retry = HeaderValue::from_static("5");
+    let (status, words, retry) = storage_words(error);
+    let code = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => ErrorCode::Unknown,
+        _ => ErrorCode::Unavailable,
+    };
+    let answer = Answer::new(status, code, words);
+    match retry {
+        Some(seconds) => answer.header(header::RETRY_AFTER, HeaderValue::from_static(seconds)),
+        None => answer,
+    }
+}
+
+/// The client learns what kind of trouble it is, and after how many seconds to come again; file names and messages of the system
+/// stay in the log.
+pub(super) fn storage_words(error: &StorageError) -> (StatusCode, &'static str, Option<&'static str>) {
     match error {
-        StorageError::Full { .. } => Answer::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            Code::Unavailable,
-            "no space left in the registry's storage",
-        ),
-        StorageError::ReadOnly { .. } => Answer::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "the registry is read-only after a storage failure",
-        )
-        .header(header::RETRY_AFTER, HeaderValue::from_static("60")),
-        StorageError::Unavailable { .. } => Answer::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "the registry's storage does not answer",
-        )
-        .header(header::RETRY_AFTER, retry),
-        _ => Answer::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Code::Unknown,
-            "internal error; the request id leads to the log",
-        ),
+        StorageError::Full { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, "no space left in the registry's storage", None)
+        }
+        StorageError::ReadOnly { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the registry is read-only after a storage failure", Some("60"))
+        }
+        StorageError::Unavailable { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the registry's storage does not answer", Some("5"))
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal error; the request id leads to the log", None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// N-19, A-4
+    #[test]
+    fn a_held_tag_is_denied_with_its_rule_and_without_a_challenge() {
+        let (tag, pattern) = ("v1.0".parse().unwrap(), "v*".parse().unwrap());
+        let locked = RegistryError::TagLocked(gantry_storage::LockedTag { tag, pattern });
+        let answer = answer(&ApiError::Registry(locked), None, &Door::default());
+        assert_eq!((answer.status, answer.headers.len()), (StatusCode::FORBIDDEN, 0));
+        assert_eq!(answer.errors[0].code, ErrorCode::Denied);
+        let message = &answer.errors[0].message;
+        assert!(message.contains("`v*`") && message.contains("v1.0"), "{message}");
     }
 }

@@ -3,26 +3,47 @@
 //! Forwarding headers are believed only when the connection comes from an address of `server.trusted_proxies`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use gantry_storage::Timestamp;
 use http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::auth::CertificateName;
+
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
     /// Its address: of the socket, or what a trusted proxy said by the PROXY protocol.
     pub(crate) address: SocketAddr,
     /// Whether its forwarding headers are believed.
     pub(crate) trusted: bool,
+    /// The certificate that it has shown, if that names anybody.
+    pub(crate) certificate: Option<Arc<CertificateName>>,
 }
 
 /// Whether an address belongs to one of the networks. An IPv4 address in IPv6 clothes counts as what it is.
-pub(crate) fn trusts(networks: &[IpNet], address: IpAddr) -> bool {
+fn trusts(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     networks.iter().any(|network| network.contains(&address))
 }
 
 impl Peer {
+    /// An end that has shown no certificate.
+    pub(crate) fn new(address: SocketAddr, trusted: &[IpNet]) -> Self {
+        Self { address, trusted: trusts(trusted, address.ip()), certificate: None }
+    }
+
+    /// The name in its certificate, while that lasts. A proxy's is not the name of those for whom it speaks.
+    pub(crate) fn certificate_user(&self) -> Option<&str> {
+        if self.trusted {
+            return None;
+        }
+        // Connections live long, and the handshake looked at the dates once.
+        let certificate = self.certificate.as_ref()?;
+        certificate.user().filter(|_| !certificate.is_over(Timestamp::now()))
+    }
+
     /// The address of the client: the peer's, or behind trusted proxies the rightmost that is not one of theirs.
     pub(crate) fn client(&self, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         let own = self.address.ip().to_canonical();
@@ -75,7 +96,8 @@ mod tests {
     use super::*;
 
     fn client(trusted_peer: bool, header: &str, value: &str) -> String {
-        let peer = Peer { address: "10.0.0.1:1234".parse().unwrap(), trusted: trusted_peer };
+        let address = "10.0.0.1:1234".parse().unwrap();
+        let peer = Peer { address, trusted: trusted_peer, certificate: None };
         let name: http::HeaderName = header.parse().unwrap();
         let headers = HeaderMap::from_iter([(name, value.parse().unwrap())]);
         peer.client(&headers, &["10.0.0.0/8".parse().unwrap()]).to_string()

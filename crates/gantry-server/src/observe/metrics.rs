@@ -26,6 +26,17 @@ struct DirectionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabels {
+    method: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
 }
@@ -64,7 +75,9 @@ pub struct Metrics {
     pub bytes_in: Counter,
     /// Bytes of answer bodies.
     pub bytes_out: Counter,
-    logins: Family<ResultLabels, Counter>,
+    logins: Family<LoginLabels, Counter>,
+    refusals: Family<ReasonLabels, Counter>,
+    tokens_issued: Family<KindLabels, Counter>,
     sweeps: Family<ResultLabels, Counter>,
     swept: Family<KindLabels, Counter>,
     swept_bytes: Counter,
@@ -115,7 +128,15 @@ impl Metrics {
             bytes.clone(),
         );
         let logins = Family::default();
-        registry.register("auth_logins", "Credentials checked, by result", logins.clone());
+        registry.register("auth_logins", "Requests with credentials, by method and result", logins.clone());
+        let refusals = Family::default();
+        registry.register("auth_refusals", "Requests refused, by reason", refusals.clone());
+        let tokens_issued = Family::default();
+        registry.register(
+            "auth_tokens_issued",
+            "Bearer and refresh tokens issued, by kind",
+            tokens_issued.clone(),
+        );
         let sweeps = Family::default();
         registry.register("sweep_runs", "Sweeps, by result", sweeps.clone());
         let swept = Family::default();
@@ -149,6 +170,8 @@ impl Metrics {
             registry,
             requests,
             logins,
+            refusals,
+            tokens_issued,
             sweeps,
             swept,
             swept_bytes,
@@ -168,10 +191,20 @@ impl Metrics {
         self.requests.answered(outcome);
     }
 
-    /// Counts a check of credentials.
-    pub fn login(&self, accepted: bool) {
+    /// Counts a request with credentials.
+    pub fn login(&self, method: &'static str, accepted: bool) {
         let result = if accepted { "accepted" } else { "refused" };
-        self.logins.get_or_create(&ResultLabels { result }).inc();
+        self.logins.get_or_create(&LoginLabels { method, result }).inc();
+    }
+
+    /// Counts a request that was refused.
+    pub fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Counts a token that was issued: `bearer` or `refresh`.
+    pub fn token_issued(&self, kind: &'static str) {
+        self.tokens_issued.get_or_create(&KindLabels { kind }).inc();
     }
 
     /// Counts a sweep; `None`: it failed.

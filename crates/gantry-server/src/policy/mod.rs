@@ -1,70 +1,91 @@
 //! What a caller may do.
 //!
-//! Pure: no I/O, no clock. [`decide`] looks at who asks, what is asked and the rules, and gives a [`Permit`] or says
+//! Pure: no I/O, no clock. [`decide`] looks at who asks, what is asked and the [`Rules`], and gives a [`Permit`] or says
 //! why not. A permit holds the request that was decided on; nothing else can make one, and dispatch takes nothing else.
+//! [`explain`](Rules::explain) is the same evaluation, told in words.
 
-use gantry_oci::{RepoName, Request};
+mod explain;
+mod right;
+mod rules;
 
-use crate::auth::Identity;
+use std::fmt;
+use std::sync::Arc;
+
+use gantry_oci::access::{Action, Actions, Scope};
+use gantry_oci::{MountSource, RepoName, Request};
+use gantry_storage::meta::access::TagLocks;
+
+use crate::auth::{Credential, Identity};
 use crate::config::{Anonymous, Deletable};
 
-/// The rules that decisions are made by.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// What callers without credentials may do.
-    pub anonymous: Anonymous,
-    /// Whether there is any way to be somebody.
-    pub accounts: bool,
-    /// What may be deleted at all.
-    pub delete: Vec<Deletable>,
-}
+pub use explain::{Asked, Explanation};
+pub use right::{Missing, Why};
+pub use rules::{GrantRule, Namespace, NamespaceParts, Origin, Parts, Rules};
 
-/// What a request does to the thing that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Find out whether this is a registry, and whether the credentials are good.
+/// What a request needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To be let in, as far as that.
     Greet,
-    /// Read.
-    Pull,
-    /// Write.
-    Push,
-    /// Remove.
-    Delete,
+    /// To read the catalog, of which each sees what is theirs.
+    Catalog,
+    /// An action on a repository.
+    On(Action),
 }
 
-impl Action {
-    /// The action that a request needs (A-6: everything under an upload session is push, cancelling it too).
+impl Need {
+    /// What a request needs (A-6: everything under an upload session is push, cancelling it too).
     pub fn of(request: &Request) -> Self {
         match request {
-            Request::Version => Action::Greet,
-            Request::Catalog { .. }
-            | Request::ListTags { .. }
+            Request::Version | Request::Extensions { name: None } => Need::Greet,
+            Request::Catalog { .. } => Need::Catalog,
+            Request::ListTags { .. }
             | Request::GetManifest { .. }
             | Request::Referrers { .. }
             | Request::GetBlob { .. }
-            | Request::Extensions { .. } => Action::Pull,
+            | Request::Extensions { name: Some(_) } => Need::On(Action::Pull),
             Request::PutManifest { .. }
             | Request::StartUpload { .. }
             | Request::GetUpload { .. }
             | Request::PatchUpload { .. }
             | Request::PutUpload { .. }
-            | Request::DeleteUpload { .. } => Action::Push,
-            Request::DeleteManifest { .. } | Request::DeleteBlob { .. } => Action::Delete,
+            | Request::DeleteUpload { .. } => Need::On(Action::Push),
+            Request::DeleteManifest { .. } | Request::DeleteBlob { .. } => Need::On(Action::Delete),
         }
     }
+}
+
+/// The scopes that a token must have for a request, as a challenge names them.
+pub fn scopes_of(request: &Request) -> Vec<Scope> {
+    let actions = match Need::of(request) {
+        Need::Greet => return Vec::new(),
+        Need::Catalog => return vec![Scope::catalog()],
+        Need::On(Action::Pull) => Actions::of(&[Action::Pull]),
+        Need::On(Action::Push) => Actions::of(&[Action::Pull, Action::Push]),
+        Need::On(Action::Delete) => Actions::of(&[Action::Delete]),
+    };
+    let mut scopes: Vec<Scope> =
+        request.repository().map(|name| Scope::repository(name, actions)).into_iter().collect();
+    if let Request::StartUpload { mount: Some(mount), name, .. } = request
+        && let Some(MountSource::Repository(from)) = &mount.from
+        && from != name
+    {
+        scopes.push(Scope::repository(from, Actions::of(&[Action::Pull])));
+    }
+    scopes
 }
 
 /// Proof that a request may be carried out, with the request itself.
 #[derive(Debug)]
 pub struct Permit {
     request: Request,
-    identity: Identity,
+    caller: Caller,
 }
 
 impl Permit {
     /// Takes the permit apart, to carry it out.
     pub fn redeem(self) -> (Request, Caller) {
-        (self.request, Caller { identity: self.identity })
+        (self.request, self.caller)
     }
 }
 
@@ -72,53 +93,105 @@ impl Permit {
 #[derive(Clone, Debug)]
 pub struct Caller {
     identity: Identity,
+    rules: Arc<Rules>,
 }
 
 impl Caller {
-    /// The name under which the caller owns upload sessions.
+    /// The name under which the caller owns upload sessions; empty for nobody in particular.
     pub fn subject(&self) -> &str {
-        self.identity.subject()
+        if self.identity.is_anonymous() { "" } else { self.identity.subject.as_str() }
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Whether the caller may pull from a repository that the request does not name as its own
-    /// (the source of a mount). Whoever may push may pull everywhere, as long as rights are not cut by repository.
-    pub fn may_pull(&self, _repository: &RepoName) -> bool {
-        true
+    /// (the source of a mount).
+    pub fn may_pull(&self, repository: &RepoName) -> bool {
+        self.rules.right(&self.identity, repository.as_str(), Action::Pull).is_ok()
+    }
+
+    /// Tags that it may not move or remove (N-19).
+    pub fn locks(&self, repository: &RepoName) -> TagLocks {
+        self.rules.locks(&self.identity, repository.as_str())
+    }
+
+    /// Whether a repository stands in the caller's catalog.
+    pub fn lists(&self, repository: &str) -> bool {
+        self.rules.lists(&self.identity, repository)
+    }
+
+    /// See [`Rules::listed_below`].
+    pub fn listed_below(&self) -> Option<Vec<String>> {
+        self.rules.listed_below(&self.identity)
     }
 }
 
 /// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// Credentials would help.
-    #[error("authentication required")]
-    Unauthenticated,
+    /// Credentials would help: none came.
+    Unauthenticated {
+        /// What a token must be for.
+        scopes: Vec<Scope>,
+    },
+    /// A bearer token came that is for less; another may help.
+    InsufficientScope {
+        /// What a token must be for.
+        scopes: Vec<Scope>,
+        /// What is missing.
+        missing: Option<Missing>,
+    },
+    /// Somebody who may not.
+    Forbidden(Missing),
     /// Nobody may: anonymous callers may not, and there are no accounts.
-    #[error("this registry does not allow it")]
-    Forbidden,
+    Closed,
     /// Deleting this kind of thing is switched off.
-    #[error("deleting is disabled for this kind of content")]
     DeleteDisabled(Deletable),
 }
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Denied::Unauthenticated { .. } => f.write_str("authentication required"),
+            Denied::InsufficientScope { missing: Some(missing), .. } | Denied::Forbidden(missing) => {
+                write!(f, "requested access is denied; what is missing is {missing}")
+            }
+            Denied::InsufficientScope { missing: None, .. } => {
+                f.write_str("requested access is denied; the token was not issued for it")
+            }
+            Denied::Closed => f.write_str("this registry does not allow it"),
+            Denied::DeleteDisabled(_) => f.write_str("deleting is disabled for this kind of content"),
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
 
 /// Decides whether `identity` may make `request`.
 ///
 /// # Errors
 /// Why not.
-pub fn decide(identity: Identity, request: Request, rules: &Rules) -> Result<Permit, Denied> {
-    let action = Action::of(&request);
-    let allowed = match (&identity, rules.anonymous) {
-        (Identity::Account(_), _) | (Identity::Anonymous, Anonymous::Write) => true,
-        // E-1.2: clients learn only here that there is something to log in to.
-        (Identity::Anonymous, Anonymous::Read) => match action {
-            Action::Greet => !rules.accounts,
-            Action::Pull => true,
-            Action::Push | Action::Delete => false,
+pub fn decide(identity: Identity, request: Request, rules: &Arc<Rules>) -> Result<Permit, Denied> {
+    let missing = match Need::of(&request) {
+        Need::Greet => match greets(&identity, rules) {
+            true => Ok(()),
+            false => Err(None),
         },
-        (Identity::Anonymous, Anonymous::None) => false,
+        Need::Catalog => match rules.reads_catalog(&identity) {
+            true => Ok(()),
+            false => Err(None),
+        },
+        Need::On(action) => {
+            // Requests that name no repository need no right on one.
+            let name = request.repository().map_or("", RepoName::as_str);
+            rules.right(&identity, name, action).map(drop).map_err(Some)
+        }
     };
-    if !allowed {
-        return Err(if rules.accounts { Denied::Unauthenticated } else { Denied::Forbidden });
+    if let Err(missing) = missing {
+        return Err(refusal(&identity, &request, missing, rules));
     }
     let kind = match &request {
         Request::DeleteManifest { reference: gantry_oci::Reference::Tag(_), .. } => Some(Deletable::Tag),
@@ -128,7 +201,27 @@ pub fn decide(identity: Identity, request: Request, rules: &Rules) -> Result<Per
     };
     match kind {
         Some(kind) if !rules.delete.contains(&kind) => Err(Denied::DeleteDisabled(kind)),
-        _ => Ok(Permit { request, identity }),
+        _ => Ok(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } }),
+    }
+}
+
+/// where one can log in, nobody is greeted without: clients learn only here that there is something to log in to.
+fn greets(identity: &Identity, rules: &Rules) -> bool {
+    match identity.credential {
+        Credential::Nothing => !rules.accounts && rules.anonymous != Anonymous::None,
+        _ => true,
+    }
+}
+
+/// What is said to whom (N-17).
+fn refusal(identity: &Identity, request: &Request, missing: Option<Missing>, rules: &Rules) -> Denied {
+    let scopes = scopes_of(request);
+    match (identity.credential, missing) {
+        (Credential::Nothing, _) if rules.accounts => Denied::Unauthenticated { scopes },
+        (Credential::Nothing, _) => Denied::Closed,
+        (Credential::Bearer, missing) => Denied::InsufficientScope { scopes, missing },
+        (_, Some(missing)) => Denied::Forbidden(missing),
+        (_, None) => Denied::Closed,
     }
 }
 

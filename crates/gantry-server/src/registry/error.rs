@@ -1,7 +1,7 @@
 //! What can go wrong in the registry, in the registry's own words.
 
 use gantry_oci::{Digest, ManifestError, Reference, RepoName, UploadId};
-use gantry_storage::StorageError;
+use gantry_storage::{LockedTag, StorageError};
 
 /// A result of the registry.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -61,6 +61,9 @@ pub enum RegistryError {
     /// The manifest names things that are not in this repository.
     #[error("the manifest names {} blobs or manifests that are not in this repository", .0.len())]
     ManifestReferencesUnknown(Vec<Digest>),
+    /// A rule of the namespace holds the tag (N-19).
+    #[error("tag {} may not be moved or removed: the rule `{}` holds it", .0.tag, .0.pattern)]
+    TagLocked(LockedTag),
     /// The content is larger than allowed.
     #[error("the content is larger than {limit} bytes")]
     TooLarge {

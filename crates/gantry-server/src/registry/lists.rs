@@ -32,16 +32,51 @@ impl<T> Listing<T> {
 }
 
 impl Registry {
-    /// Names of repositories in byte order.
+    /// Names of repositories in byte order: those that `lists`, so that pages stay full whatever is left out. All of them
+    /// stand below one of the prefixes `below` (`None`: anywhere), which are in byte order and none below another: what
+    /// the caller cannot see is not walked through.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn catalog(&self, page: &Page) -> Result<Listing<String>> {
+    pub async fn catalog(
+        &self,
+        page: &Page,
+        below: Option<&[String]>,
+        lists: impl Fn(&str) -> bool,
+    ) -> Result<Listing<String>> {
         let size = page.n.unwrap_or(100).min(self.limits.catalog_page);
         if size == 0 {
             return Ok(Listing::empty());
         }
-        Ok(Listing::cut(self.meta.catalog(page.last.as_deref(), size.saturating_add(1)).await?, size))
+        let everywhere = [String::new()];
+        let mut found = Vec::new();
+        for prefix in below.unwrap_or(&everywhere) {
+            let mut after = match &page.last {
+                Some(last) if last.as_str() >= prefix.as_str() => Some(last.clone()),
+                _ => just_before(prefix),
+            };
+            loop {
+                let wanted = (size - found.len()).saturating_add(1);
+                // More than is wanted, where much is left out; not one more, where nothing is.
+                let limit = if below.is_none() && found.is_empty() { wanted } else { wanted.max(BATCH) };
+                let names = self.meta.catalog(after.as_deref(), limit).await?;
+                let whole = names.len() < limit;
+                let beyond = names.last().is_some_and(|name| !name.starts_with(prefix.as_str()));
+                after = names.last().cloned();
+                let within = |name: &&String| {
+                    let rest = name.strip_prefix(prefix.as_str());
+                    rest.is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+                };
+                found.extend(names.iter().filter(within).filter(|name| lists(name)).take(wanted).cloned());
+                if found.len() > size {
+                    return Ok(Listing::cut(found, size));
+                }
+                if whole || beyond {
+                    break;
+                }
+            }
+        }
+        Ok(Listing::cut(found, size))
     }
 
     /// Tags of a repository in byte order (end-8).
@@ -72,4 +107,14 @@ impl Registry {
         let size = n.filter(|n| *n > 0).unwrap_or(usize::MAX).min(self.limits.referrers_page);
         Ok(self.meta.referrers(repo, subject, artifact_types, after, size).await?)
     }
+}
+
+/// Names that are looked at together, where some are left out.
+const BATCH: usize = 100;
+
+/// Text behind which names begin that are this one or greater; there is nothing greater than `~` in a name.
+fn just_before(name: &str) -> Option<String> {
+    let last = name.bytes().last()?;
+    let kept = name.get(..name.len() - 1)?;
+    Some(format!("{kept}{}~", char::from(last.saturating_sub(1))))
 }

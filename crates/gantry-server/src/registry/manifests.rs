@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use gantry_oci::{Digest, Manifest, ManifestKind, ManifestRules, Reference, RepoName, Tag};
-use gantry_storage::{NewManifest, PutManifest, StoredManifest, Terms};
+use gantry_storage::{Deleted, NewManifest, PutManifest, StoredManifest, TagLocks, Terms};
 
 use super::{Asked, ByteSource, Registry, RegistryError, Result};
 
@@ -54,12 +54,13 @@ impl Registry {
     ///
     /// # Errors
     /// The bytes are too many, break a rule, are not those of the digest, or name what is not in this repository:
-    /// then nothing is stored. The store failed.
+    /// then nothing is stored. One of the tags is held by another manifest: likewise. The store failed.
     pub async fn put_manifest(
         &self,
         repo: &RepoName,
         reference: &Reference,
         mut tags: Vec<Tag>,
+        locks: TagLocks,
         content_type: Option<&str>,
         body: ByteSource,
     ) -> Result<ManifestPut> {
@@ -85,6 +86,7 @@ impl Registry {
             digest,
             bytes,
             tags,
+            locks,
             subject,
             blobs: manifest.required_blobs(),
             manifests: manifest.children(),
@@ -99,6 +101,7 @@ impl Registry {
         match self.meta.put_manifest(new).await? {
             PutManifest::Stored => Ok(ManifestPut { digest, subject }),
             PutManifest::Missing(missing) => Err(RegistryError::ManifestReferencesUnknown(missing)),
+            PutManifest::Locked(locked) => Err(RegistryError::TagLocked(locked)),
         }
     }
 
@@ -127,13 +130,22 @@ impl Registry {
     /// Removes a tag, or a manifest with all tags that point to it (end-9).
     ///
     /// # Errors
-    /// Neither repository nor manifest, or the store failed.
-    pub async fn delete_manifest(&self, repo: &RepoName, reference: &Reference) -> Result<()> {
-        let found = match reference {
-            Reference::Tag(tag) => self.meta.delete_tag(repo, tag).await?,
-            Reference::Digest(digest) => self.meta.delete_manifest(repo, digest).await?,
+    /// Neither repository nor manifest, a tag that is held, or the store failed.
+    pub async fn delete_manifest(
+        &self,
+        repo: &RepoName,
+        reference: &Reference,
+        locks: &TagLocks,
+    ) -> Result<()> {
+        let deleted = match reference {
+            Reference::Tag(tag) => self.meta.delete_tag(repo, tag, locks).await?,
+            Reference::Digest(digest) => self.meta.delete_manifest(repo, digest, locks).await?,
         };
-        if found { Ok(()) } else { Err(self.missing(repo, manifest_unknown(repo, reference)).await) }
+        match deleted {
+            Deleted::Done => Ok(()),
+            Deleted::Unknown => Err(self.missing(repo, manifest_unknown(repo, reference)).await),
+            Deleted::Locked(locked) => Err(RegistryError::TagLocked(locked)),
+        }
     }
 }
 

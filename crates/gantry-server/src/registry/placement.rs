@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use gantry_oci::RepoName;
 use gantry_storage::{Storage, StorageId, Storages};
 
@@ -33,15 +34,22 @@ impl Places {
 
 /// By prefixes of whole components; the longest that fits decides, and `default` where none does.
 #[derive(Debug, Default)]
-pub struct Prefixes(Vec<(String, StorageId)>);
+pub struct Prefixes(ArcSwap<Vec<(String, StorageId)>>);
 
 impl Prefixes {
     /// Prefixes and names of storages. The names must be those of the store.
     pub fn new<'a>(storages: &Storages, named: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let prefixes = Self::default();
+        prefixes.replace(storages, named);
+        prefixes
+    }
+
+    /// Takes others into force.
+    pub fn replace<'a>(&self, storages: &Storages, named: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let number = |(prefix, name): (&str, &str)| Some((prefix.to_owned(), storages.named(name)?.id));
         let mut prefixes: Vec<_> = named.into_iter().filter_map(number).collect();
         prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Self(prefixes)
+        self.0.store(Arc::new(prefixes));
     }
 }
 
@@ -54,6 +62,7 @@ impl Placement for Prefixes {
                     .strip_prefix(prefix)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        self.0.iter().find(|(prefix, _)| fits(prefix)).map_or(StorageId::DEFAULT, |(_, storage)| *storage)
+        let prefixes = self.0.load();
+        prefixes.iter().find(|(prefix, _)| fits(prefix)).map_or(StorageId::DEFAULT, |(_, storage)| *storage)
     }
 }

@@ -1,5 +1,6 @@
 //! Connections: accepted up to a limit, spoken to in HTTP/1.1 or HTTP/2, closed when idle, drained at the end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 use super::file::SendFile;
@@ -19,8 +21,8 @@ use super::io::Watched;
 use super::tls::Tls;
 use super::{handler, proxy};
 use crate::app::App;
+use crate::auth::CertificateName;
 use crate::http::Peer;
-use crate::http::peer::trusts;
 
 /// The longest request head, in bytes: thousands of ranges or a hundred tags fit (2.3 of the protocol reference).
 const HEAD_MAX: usize = 64 << 10;
@@ -58,8 +60,7 @@ pub(super) async fn accept(
                 let server = Arc::clone(&server);
                 open.spawn(async move {
                     let _open = Open::count(&server.app.metrics.connections);
-                    let peer =
-                        Peer { address, trusted: trusts(server.app.config.trusted_proxies(), address.ip()) };
+                    let peer = Peer::new(address, server.app.config.trusted_proxies());
                     if let Err(end) = server.connection(stream, peer).await {
                         // How connections end is the client's affair; it is not worth a line unless one looks for it.
                         tracing::debug!(peer = %address, %end, "connection ended");
@@ -158,8 +159,7 @@ impl Server {
         if self.app.config.settings.server.proxy_protocol && peer.trusted {
             let header = tokio::time::timeout(limits.header_timeout.0, proxy::read(&mut stream)).await??;
             if let Some(address) = header {
-                peer.address = address;
-                peer.trusted = trusts(self.app.config.trusted_proxies(), address.ip());
+                peer = Peer::new(address, self.app.config.trusted_proxies());
             }
         }
         match &self.tls {
@@ -169,7 +169,20 @@ impl Server {
                 let stream =
                     tokio::time::timeout(limits.header_timeout.0, Box::pin(tls.acceptor().accept(stream)))
                         .await??;
+                peer.certificate = self.certificate(&stream, peer.address);
                 Box::pin(self.speak(stream, peer)).await
+            }
+        }
+    }
+
+    /// Whose certificate the client has shown.
+    fn certificate(&self, stream: &TlsStream<TcpStream>, peer: SocketAddr) -> Option<Arc<CertificateName>> {
+        let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+        match CertificateName::read(leaf, self.app.config.settings.auth.client_certificates.user) {
+            Ok(name) => Some(Arc::new(name)),
+            Err(unfit) => {
+                tracing::warn!(%peer, %unfit, "a client's certificate names nobody");
+                None
             }
         }
     }
@@ -184,8 +197,9 @@ impl Server {
         let busy = Arc::clone(&activity);
         let service = service_fn(move |request| {
             let app = Arc::clone(&app);
+            let peer = peer.clone();
             let busy = Activity::begin(&busy);
-            async move { Ok::<_, std::convert::Infallible>(handler::handle(&app, peer, request, busy).await) }
+            async move { Ok::<_, std::convert::Infallible>(handler::handle(&app, &peer, request, busy).await) }
         });
         let stream = TokioIo::new(Watched::new(
             stream,

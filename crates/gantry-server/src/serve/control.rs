@@ -1,16 +1,18 @@
 //! The control socket: how commands on the same machine talk to the server that owns a data directory.
 //!
 //! `gantry.sock` in the data directory, mode 0600: whoever may open it may also change the files beside it, so it asks for no
-//! password. HTTP/1.1 with an answer of JSON lines, sent as the work goes on. Not for clients, and not for the network.
+//! password. Long work (`/sweep`, `/verify`) is answered by JSON lines, sent as it goes on; `/api/` is the admin API with the rights
+//! of a server admin. Not for clients, and not for the network.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gantry_storage::StorageError;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -20,10 +22,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::handler;
+use crate::admin;
 use crate::app::App;
+use crate::http::{Body, RequestBody, RequestId, Response};
 use crate::jobs::JobReport;
 use crate::registry::verify::Event;
-use crate::registry::{SweepItem, SweepReport};
+use crate::registry::{ByteSource, SweepItem, SweepReport};
 
 /// Commands served at once.
 const CONNECTIONS: usize = 16;
@@ -32,7 +37,7 @@ const JOBS: usize = 100;
 /// Items on their way to a command.
 const WAITING: usize = 64;
 
-type Answer = http::Response<BoxBody<Bytes, std::convert::Infallible>>;
+type Answer = http::Response<UnsyncBoxBody<Bytes, StorageError>>;
 
 /// One line of an answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,8 +96,8 @@ impl Control {
             let app = Arc::clone(&app);
             open.spawn(async move {
                 let service = service_fn(|request| {
-                    let answer = route(&app, &request);
-                    async move { Ok::<_, std::convert::Infallible>(answer) }
+                    let app = &app;
+                    async move { Ok::<_, std::convert::Infallible>(route(app, request).await) }
                 });
                 // The command may hang up whenever it likes.
                 let _ = hyper::server::conn::http1::Builder::new()
@@ -117,7 +122,10 @@ fn short<T>(data_dir: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::R
     with(&socket_path(Path::new(&format!("/proc/self/fd/{number}"))))
 }
 
-fn route(app: &Arc<App>, request: &http::Request<Incoming>) -> Answer {
+async fn route(app: &Arc<App>, request: http::Request<Incoming>) -> Answer {
+    if admin::concerns(request.uri().path()) {
+        return api(app, request).await;
+    }
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/sweep") => {
             let dry_run = request.uri().query() == Some("dry-run");
@@ -134,9 +142,35 @@ fn route(app: &Arc<App>, request: &http::Request<Incoming>) -> Answer {
         (&Method::POST, "/jobs") => jobs(Arc::clone(app)),
         _ => {
             let line = format!("{}\n", serde_json::json!({ "error": "there is no such command" }));
-            answer(StatusCode::NOT_FOUND, Full::new(Bytes::from(line)).boxed())
+            answer(
+                StatusCode::NOT_FOUND,
+                Full::new(Bytes::from(line)).map_err(|never| match never {}).boxed_unsync(),
+            )
         }
     }
+}
+
+/// The admin API, as on the registry's address.
+async fn api(app: &App, request: http::Request<Incoming>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let body = RequestBody::new(
+        body,
+        app.config.settings.limits.body_timeout.0,
+        parts.headers.contains_key(header::EXPECT),
+        app.metrics.bytes_in.clone(),
+    );
+    admin_api(app, &parts, body.into_source()).await.map(BodyExt::boxed_unsync)
+}
+
+/// The same for who has the store open himself.
+pub(crate) async fn admin_api(app: &App, parts: &http::request::Parts, body: ByteSource) -> Response {
+    let id = RequestId::new(app.next_request_id());
+    let mut response = admin::handle(app, admin::Gate::Operator, parts, body, &id).await;
+    handler::stamp(&mut response, &id);
+    if parts.method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    response
 }
 
 /// Runs to its end also when the command goes away: it can be asked for again, but not half.
@@ -219,7 +253,7 @@ fn jobs(app: Arc<App>) -> Answer {
 }
 
 /// An answer's body, and the end that lines are put in.
-fn lines() -> (mpsc::Sender<Line>, BoxBody<Bytes, std::convert::Infallible>) {
+fn lines() -> (mpsc::Sender<Line>, UnsyncBoxBody<Bytes, StorageError>) {
     let (sender, receiver) = mpsc::channel::<Line>(WAITING);
     let stream = futures_util::stream::unfold(receiver, async |mut receiver| {
         let line = receiver.recv().await?;
@@ -227,14 +261,26 @@ fn lines() -> (mpsc::Sender<Line>, BoxBody<Bytes, std::convert::Infallible>) {
         text.push('\n');
         Some((Ok(Frame::data(Bytes::from(text))), receiver))
     });
-    (sender, StreamBody::new(stream).boxed())
+    (sender, StreamBody::new(stream).boxed_unsync())
 }
 
-fn answer(status: StatusCode, body: BoxBody<Bytes, std::convert::Infallible>) -> Answer {
+fn answer(status: StatusCode, body: UnsyncBoxBody<Bytes, StorageError>) -> Answer {
     let mut answer = http::Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     answer
+}
+
+/// A connection to the server that owns the data directory. `None`: no server does.
+pub(crate) fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
+    let connected = match short(data_dir, |path| std::os::unix::net::UnixStream::connect(path)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    connected.set_nonblocking(true)?;
+    UnixStream::from_std(connected).map(Some)
 }
 
 /// Gives a command to the server that owns the data directory. False: no server does. `tell` gets each line; it ends with
@@ -243,14 +289,8 @@ fn answer(status: StatusCode, body: BoxBody<Bytes, std::convert::Infallible>) ->
 /// # Errors
 /// The server cannot be reached or understood.
 pub async fn ask(data_dir: &Path, command: &str, mut tell: impl FnMut(Line)) -> io::Result<bool> {
-    let connected = match short(data_dir, |path| std::os::unix::net::UnixStream::connect(path)) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(false);
-        }
-        other => other?,
-    };
-    connected.set_nonblocking(true)?;
-    let mut stream = BufReader::new(UnixStream::from_std(connected)?);
+    let Some(stream) = connect(data_dir)? else { return Ok(false) };
+    let mut stream = BufReader::new(stream);
     // HTTP/1.0: the answer ends with the connection, and needs no unframing.
     stream.write_all(format!("POST /{command} HTTP/1.0\r\n\r\n").as_bytes()).await?;
     let mut text = String::new();

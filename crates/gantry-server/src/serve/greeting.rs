@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::{Anonymous, Config};
+use crate::policy::Rules;
 
 /// The start-up lines, printed with `Display`.
 #[derive(Debug)]
@@ -19,7 +20,12 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    pub(super) fn new(config: &Config, registry: SocketAddr, operator: Option<SocketAddr>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        rules: &Rules,
+        registry: SocketAddr,
+        operator: Option<SocketAddr>,
+    ) -> Self {
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let host = match (&config.settings.server.public_url, registry.ip()) {
             (Some(url), _) => url.split("://").nth(1).unwrap_or(url).trim_end_matches('/').to_owned(),
@@ -27,21 +33,23 @@ impl Greeting {
             (None, ip) if ip.is_unspecified() => format!("THIS-HOST:{}", registry.port()),
             (None, _) => registry.to_string(),
         };
-        let access = match (config.anonymous, config.has_accounts()) {
+        let access = match (rules.anonymous(), rules.has_accounts()) {
             (Anonymous::Write, false) if config.settings.auth.anonymous.is_none() => {
-                "everybody may pull and push (no authentication configured; loopback only)"
+                "everybody may pull and push (no accounts yet; loopback only): `gantry user add NAME` ends that"
             }
             (Anonymous::Write, _) => "everybody may pull and push (auth.anonymous = \"write\")",
-            (Anonymous::Read, true) => "everybody may pull, accounts of the htpasswd file may push",
+            (Anonymous::Read, true) => {
+                "everybody may pull what is public, accounts what they have rights for"
+            }
             (Anonymous::Read, false) => {
                 "everybody may pull, nobody may push (auth.anonymous = \"read\", no accounts)"
             }
-            (Anonymous::None, true) => "accounts of the htpasswd file may pull and push, others nothing",
+            (Anonymous::None, true) => "accounts may what they have rights for, others nothing",
             (Anonymous::None, false) => "nobody may do anything (auth.anonymous = \"none\", no accounts)",
         };
-        let example = match config.has_accounts() {
-            false => format!("docker tag hello-world {host}/hello && docker push {host}/hello"),
-            true => format!(
+        let example = match rules.anonymous() == Anonymous::Write {
+            true => format!("docker tag hello-world {host}/hello && docker push {host}/hello"),
+            false => format!(
                 "docker login {host} && docker tag hello-world {host}/hello && docker push {host}/hello"
             ),
         };

@@ -10,15 +10,16 @@ use hyper::body::Incoming;
 
 use super::activity::Busy;
 use crate::app::{App, Ready};
+use crate::auth::secret::redacted;
 use crate::http::reply::{self, Response, json};
-use crate::http::{ApiError, Body, Peer, RequestBody, RequestId, error};
+use crate::http::{ApiError, Body, Door, Peer, RequestBody, RequestId, error};
 use crate::observe::Outcome;
-use crate::v2;
+use crate::{admin, token, v2};
 
 /// Answers a request of the registry's address.
 pub(super) async fn handle(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     request: http::Request<Incoming>,
     busy: Arc<Busy>,
 ) -> Response {
@@ -27,8 +28,18 @@ pub(super) async fn handle(
     let id = request_id(app, peer, &parts.headers);
     let path = parts.uri.path();
     let (endpoint, response) = if let Err(error) = framed(&parts, &busy) {
-        (None, error::render(&error, &id, None))
-    } else if path == "/v2" || path.starts_with("/v2/") {
+        (None, error::render(&error, &id, None, &Door::of(&app.config, peer, &parts)))
+    } else if token::is_mine(path) {
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, false, app.metrics.bytes_in.clone());
+        (None, Box::pin(token::handle(app, peer, &parts, body, &id)).await)
+    } else if admin::concerns(path) {
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
+        let gate = admin::Gate::Network(peer);
+        (None, Box::pin(admin::handle(app, gate, &parts, body.into_source(), &id)).await)
+    } else if gantry_oci::is_api(path) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
@@ -37,9 +48,9 @@ pub(super) async fn handle(
     } else {
         (
             None,
-            health(app, &parts.method, path)
-                .await
-                .unwrap_or_else(|| error::render(&ApiError::NotFound, &id, None)),
+            health(app, &parts.method, path).await.unwrap_or_else(|| {
+                error::render(&ApiError::NotFound, &id, None, &Door::of(&app.config, peer, &parts))
+            }),
         )
     };
     let response = finish(app, response, &id, parts.method == Method::HEAD, busy);
@@ -128,7 +139,7 @@ pub(super) fn stamp(response: &mut Response, id: &RequestId) {
 }
 
 /// The id that a trusted proxy gave the request, or a new one.
-fn request_id(app: &App, peer: Peer, headers: &HeaderMap) -> RequestId {
+fn request_id(app: &App, peer: &Peer, headers: &HeaderMap) -> RequestId {
     let given = peer.trusted.then(|| headers.get(reply::REQUEST_ID)).flatten();
     given.and_then(RequestId::given).unwrap_or_else(|| RequestId::new(app.next_request_id()))
 }
@@ -148,7 +159,7 @@ fn method_label(method: &Method) -> &'static str {
 
 fn log(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &http::request::Parts,
     endpoint: Option<Endpoint>,
     response: &Response,
@@ -164,8 +175,9 @@ fn log(
         target: "access",
         request = id.as_str(),
         %client,
+        certificate = peer.certificate_user(),
         method = %parts.method,
-        path = parts.uri.path(),
+        path = &*redacted(parts.uri.path()),
         route = endpoint.map_or("other", Endpoint::label),
         status,
         bytes,

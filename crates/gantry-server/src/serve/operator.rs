@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::handler::{health, stamp};
 use crate::app::App;
 use crate::http::reply::{self, Response};
-use crate::http::{ApiError, Body, RequestId, error};
+use crate::http::{ApiError, Body, Door, RequestId, error};
 
 /// Connections of the operator open at once. One more ends the oldest: watchers come again, and a place that somebody holds who
 /// says nothing must not keep them out.
@@ -68,5 +68,7 @@ async fn route(app: &App, request: &http::Request<Incoming>, id: &RequestId) -> 
         response.headers_mut().insert(header::CONTENT_TYPE, OPENMETRICS);
         return response;
     }
-    health(app, request.method(), path).await.unwrap_or_else(|| error::render(&ApiError::NotFound, id, None))
+    health(app, request.method(), path)
+        .await
+        .unwrap_or_else(|| error::render(&ApiError::NotFound, id, None, &Door::default()))
 }

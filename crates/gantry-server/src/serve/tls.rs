@@ -1,19 +1,19 @@
-//! TLS, with a certificate that can be replaced while the server runs.
+//! TLS, with a certificate and authorities of clients that can be replaced while the server runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{Alpn, TlsFiles, TlsSettings, TlsVersion};
+use crate::config::{Alpn, Demand, TlsFiles, TlsSettings, TlsVersion};
 
 /// Why certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,74 +36,131 @@ pub enum TlsError {
 /// The server's side of TLS.
 pub(super) struct Tls {
     files: TlsFiles,
-    seen: Mutex<Option<Stamps>>,
-    current: Arc<Current>,
-    acceptor: TlsAcceptor,
+    settings: TlsSettings,
+    seen: Mutex<Stamps>,
+    certificate: Arc<Current>,
+    config: ArcSwap<ServerConfig>,
 }
 
-type Stamps = [Option<SystemTime>; 2];
+/// When files were changed: certificate and key, and the authorities of clients.
+#[derive(PartialEq, Eq)]
+struct Stamps {
+    certificate: [Option<SystemTime>; 2],
+    clients: Option<SystemTime>,
+}
 
 impl Tls {
     pub(super) fn open(files: &TlsFiles, settings: &TlsSettings) -> Result<Self, TlsError> {
         let stamps = stamps(files);
-        let current = Arc::new(Current(ArcSwap::from_pointee(read(files)?)));
-        let versions: &[_] = match settings.minimum_version {
-            TlsVersion::Tls12 => &[&rustls::version::TLS12, &rustls::version::TLS13],
-            TlsVersion::Tls13 => &[&rustls::version::TLS13],
-        };
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = settings
-            .alpn
-            .iter()
-            .map(|protocol| match protocol {
-                Alpn::H2 => b"h2".to_vec(),
-                Alpn::Http11 => b"http/1.1".to_vec(),
-            })
-            .collect();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Self { files: files.clone(), seen: Mutex::new(Some(stamps)), current, acceptor })
+        let certificate = Arc::new(Current(ArcSwap::from_pointee(read(files)?)));
+        let config = ArcSwap::from_pointee(config(files, settings, &certificate)?);
+        let (files, settings) = (files.clone(), settings.clone());
+        Ok(Self { files, settings, seen: Mutex::new(stamps), certificate, config })
     }
 
-    pub(super) fn acceptor(&self) -> &TlsAcceptor {
-        &self.acceptor
+    /// What answers a handshake that begins now.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
     }
 
-    /// Takes a changed certificate into use; one that cannot be used is reported, and the old one stays.
+    /// Takes a changed certificate and changed authorities of clients into use; what cannot be used is reported, and the old stays.
     pub(super) fn reload(&self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamps(&self.files);
-        if *seen == Some(now) {
-            return;
-        }
-        *seen = Some(now);
-        match read(&self.files) {
-            Ok(key) => {
-                self.current.0.store(Arc::new(key));
-                tracing::info!(certificate = %self.files.certificate.display(), "took the new certificate into use");
+        let seen = std::mem::replace(&mut *last, now);
+        let now = &*last;
+        if seen.certificate != now.certificate {
+            match read(&self.files) {
+                Ok(key) => {
+                    self.certificate.0.store(Arc::new(key));
+                    tracing::info!(certificate = %self.files.certificate.display(), "took the new certificate into use");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the new certificate cannot be used; the old one stays in use");
+                }
             }
-            Err(error) => {
-                tracing::error!(%error, "the new certificate cannot be used; the old one stays in use");
+        }
+        if seen.clients != now.clients {
+            match config(&self.files, &self.settings, &self.certificate) {
+                Ok(config) => {
+                    self.config.store(Arc::new(config));
+                    tracing::info!("took the new authorities of clients into use, for new connections");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the new authorities of clients cannot be used; the old ones stay in use");
+                }
             }
         }
     }
 }
 
+fn config(
+    files: &TlsFiles,
+    settings: &TlsSettings,
+    certificate: &Arc<Current>,
+) -> Result<ServerConfig, TlsError> {
+    let versions: &[_] = match settings.minimum_version {
+        TlsVersion::Tls12 => &[&rustls::version::TLS12, &rustls::version::TLS13],
+        TlsVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+    let builder = match &files.clients {
+        None => builder.with_no_client_auth(),
+        Some((ca, demand)) => {
+            let wrong = |message| TlsError::File { key: "server.tls.client_ca", path: ca.clone(), message };
+            let mut roots = RootCertStore::empty();
+            for authority in certificates(ca).map_err(wrong)? {
+                roots.add(authority).map_err(|error| wrong(error.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match demand {
+                Demand::Optional => verifier.allow_unauthenticated(),
+                Demand::Required => verifier,
+            };
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(error.to_string()))?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(certificate) as Arc<dyn ResolvesServerCert>);
+    if files.clients.is_some() {
+        // A session that goes on where another ended brings that one's certificate along, and nobody looks at it again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    config.alpn_protocols = settings
+        .alpn
+        .iter()
+        .map(|protocol| match protocol {
+            Alpn::H2 => b"h2".to_vec(),
+            Alpn::Http11 => b"http/1.1".to_vec(),
+        })
+        .collect();
+    Ok(config)
+}
+
 fn stamps(files: &TlsFiles) -> Stamps {
-    [&files.certificate, &files.key].map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
+    let of = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    Stamps {
+        certificate: [&files.certificate, &files.key].map(of),
+        clients: files.clients.as_ref().and_then(|(ca, _)| of(ca)),
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| error.to_string())?;
+    match certificates.is_empty() {
+        true => Err("no certificate in it (expected PEM)".to_owned()),
+        false => Ok(certificates),
+    }
 }
 
 fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let wrong = |key, path: &Path, message: String| TlsError::File { key, path: path.to_owned(), message };
-    let certificate = |message| wrong("server.tls.certificate", &files.certificate, message);
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| certificate(error.to_string()))?;
-    if chain.is_empty() {
-        return Err(certificate("no certificate in it (expected PEM)".to_owned()));
-    }
+    let chain = certificates(&files.certificate)
+        .map_err(|message| wrong("server.tls.certificate", &files.certificate, message))?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| wrong("server.tls.key", &files.key, error.to_string()))?;
     Ok(CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?)

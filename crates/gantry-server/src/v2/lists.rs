@@ -17,13 +17,15 @@ fn to_json(document: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(document).unwrap_or_default()
 }
 
-/// `GET /v2/_catalog`
+/// `GET /v2/_catalog`: what the caller may find there.
 pub(super) async fn catalog(cx: &Context<'_>, page: Page) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Catalog<'a> {
         repositories: &'a [String],
     }
-    let listing = cx.app.registry.catalog(&page).await?;
+    let below = cx.caller.listed_below();
+    let lists = |name: &str| cx.caller.lists(name);
+    let listing = cx.app.registry.catalog(&page, below.as_deref(), lists).await?;
     let mut response =
         json(StatusCode::OK, "application/json", to_json(&Catalog { repositories: &listing.entries }));
     if listing.more {

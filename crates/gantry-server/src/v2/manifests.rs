@@ -39,8 +39,10 @@ pub(super) async fn put(
     }
     let content_type = cx.header(header::CONTENT_TYPE);
     let registry = &cx.app.registry;
-    let put =
-        registry.put_manifest(&name, &reference, tags.clone(), content_type, body.into_source()).await?;
+    let locks = cx.caller.locks(&name);
+    let put = registry
+        .put_manifest(&name, &reference, tags.clone(), locks, content_type, body.into_source())
+        .await?;
     let mut response = empty(StatusCode::CREATED);
     let headers = response.headers_mut();
     headers.insert(
@@ -64,7 +66,7 @@ pub(super) async fn delete(
     name: &RepoName,
     reference: &Reference,
 ) -> Result<Response, ApiError> {
-    cx.app.registry.delete_manifest(name, reference).await?;
+    cx.app.registry.delete_manifest(name, reference, &cx.caller.locks(name)).await?;
     Ok(accepted_delete(match reference {
         Reference::Digest(digest) => Some(digest),
         Reference::Tag(_) => None,

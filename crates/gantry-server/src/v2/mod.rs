@@ -13,9 +13,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::http::{ApiError, Peer, RequestBody, RequestId, Response, error, reply};
+use crate::http::audit::About;
+use crate::http::{ApiError, Door, Met, Peer, RequestBody, RequestId, Response, error, identify, reply};
 use crate::policy::{self, Caller, Permit};
-use crate::registry::Asked;
+use crate::registry::{Asked, RegistryError};
 
 /// What handlers know of a request beside the [`Request`] itself.
 struct Context<'a> {
@@ -51,7 +52,7 @@ impl Context<'_> {
 /// Answers a request below `/v2/`, and says which row of the table it belongs to.
 pub(crate) async fn handle(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &Parts,
     body: RequestBody,
     request_id: &RequestId,
@@ -59,14 +60,30 @@ pub(crate) async fn handle(
     let path = parts.uri.path();
     let request = Request::parse(&parts.method, path, parts.uri.query());
     let endpoint = request.as_ref().map_or_else(|_| classify(path), |request| Some(request.endpoint()));
-    let mut response = match answer(app, peer, parts, request, body).await {
-        Ok(response) => response,
+    let mut met = Met::default();
+    let answered = answer(app, peer, parts, request, body, &mut met).await;
+    let asked = Request::parse(&parts.method, path, parts.uri.query()).ok();
+    let about =
+        About { app, peer, parts, id: request_id, identity: met.identity.as_ref(), request: asked.as_ref() };
+    let mut response = match answered {
+        Ok(response) => {
+            about.done();
+            response
+        }
         Err(failure) => {
+            about.refused(&failure);
+            let scopes = asked.as_ref().map(policy::scopes_of).unwrap_or_default();
             // A failed upload request tells where the session can go on: at the address that was just asked.
             let location = format!("{}{path}", app.config.base_path);
-            error::render(&failure, request_id, Some(&location))
+            error::render(
+                &failure,
+                request_id,
+                Some(&location),
+                &Door { scopes, ..Door::of(&app.config, peer, parts) },
+            )
         }
     };
+    met.stamp(response.headers_mut());
     response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     (endpoint, response)
 }
@@ -74,23 +91,15 @@ pub(crate) async fn handle(
 /// What is wrong with a request is told after it is known who asks.
 async fn answer(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &Parts,
     request: Result<Request, RequestError>,
     body: RequestBody,
+    met: &mut Met,
 ) -> Result<Response, ApiError> {
-    let client = peer.client(&parts.headers, app.config.trusted_proxies());
-    let identity = match app.auth.identify(parts.headers.get(header::AUTHORIZATION), client).await {
-        Ok(identity) => identity,
-        Err(refused) => {
-            app.metrics.login(false);
-            return Err(refused.into());
-        }
-    };
-    if app.auth.has_accounts() && !identity.subject().is_empty() {
-        app.metrics.login(true);
-    }
-    let permit = policy::decide(identity, request?, &app.rules)?;
+    let identity = identify(app, peer, parts, met).await?;
+    let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
+    let permit = policy::decide(identity, request?, &rules)?;
     dispatch(app, permit, parts, body).await
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Order is byte order of the UTF-8 text everywhere, and pages are keyset pages: "at most `limit`, strictly after this".
 
+pub mod access;
 pub mod jobs;
 mod referrers;
 pub mod sqlite;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
+use self::access::{AccessRows, LockedTag, TagLocks};
 use self::jobs::JobRows;
 pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
 use self::storages::{StorageId, StorageRows};
@@ -32,7 +34,7 @@ use crate::error::Result;
 
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
 #[async_trait]
-pub trait MetaStore: VerifyRows + StorageRows + JobRows + Send + Sync + 'static {
+pub trait MetaStore: AccessRows + VerifyRows + StorageRows + JobRows + Send + Sync + 'static {
     /// Names of repositories in byte order, strictly after `after`, at most `limit`.
     async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
 
@@ -46,14 +48,14 @@ pub trait MetaStore: VerifyRows + StorageRows + JobRows + Send + Sync + 'static 
     async fn manifest(&self, repo: &RepoName, reference: &Reference) -> Result<Option<Arc<StoredManifest>>>;
 
     /// Stores a manifest, its edges and its tags, if every blob and child that it needs is in this repository; the check
-    /// is part of the transaction. Nothing is written when something is missing.
+    /// is part of the transaction. Nothing is written when something is missing, or when one of the tags is to be moved that may not be.
     async fn put_manifest(&self, manifest: NewManifest) -> Result<PutManifest>;
 
-    /// Removes a tag. False: there was none.
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool>;
+    /// Removes a tag, unless it is held.
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag, locks: &TagLocks) -> Result<Deleted>;
 
-    /// Removes a manifest and every tag that points to it. False: there was none.
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+    /// Removes a manifest and every tag that points to it, unless one of these is held.
+    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted>;
 
     /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
     /// after `after`, at most `limit`, and as [`ReferrersPage::cut`] cuts. `artifact_types` is a union; none at all means every type.
@@ -178,7 +180,7 @@ pub trait MetaStore: VerifyRows + StorageRows + JobRows + Send + Sync + 'static 
     /// These bytes are gone, or belong to a row again.
     async fn forget_freed(&self, freed: Vec<FreedBlob>) -> Result<()>;
 
-    /// Waits until everything given to [`MetaStore::save_upload_soon`] before is durable.
+    /// Waits until everything that was given before to a method whose name says "soon" is durable.
     async fn flush(&self) -> Result<()>;
 
     /// Why writes are refused since a commit failed; `None` while all is well. Never goes back to `None`.
@@ -214,6 +216,8 @@ pub struct NewManifest {
     pub bytes: Bytes,
     /// Tags to point at it, moved if they exist.
     pub tags: Vec<Tag>,
+    /// Tags that may not be moved. One that points to this manifest already does not move.
+    pub locks: TagLocks,
     /// The manifest that this one refers to; need not exist.
     pub subject: Option<Digest>,
     /// As the referrers list shows and filters it.
@@ -235,6 +239,19 @@ pub enum PutManifest {
     Stored,
     /// Nothing was written: these blobs and manifests are not in the repository.
     Missing(Vec<Digest>),
+    /// Nothing was written: this tag points to another manifest, and is held there.
+    Locked(LockedTag),
+}
+
+/// What became of [`MetaStore::delete_tag`] or [`MetaStore::delete_manifest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// Gone, durably.
+    Done,
+    /// There was none.
+    Unknown,
+    /// Nothing was removed: this tag is held.
+    Locked(LockedTag),
 }
 
 /// A blob that is there.

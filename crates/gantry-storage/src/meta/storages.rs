@@ -40,6 +40,20 @@ pub trait StorageRows {
 
     /// Whether this storage has the blob, undamaged.
     async fn has_blob(&self, storage: StorageId, digest: &Digest) -> Result<bool>;
+
+    /// What each storage has, and what the rows have. Counts all blobs: for people who ask, not for requests.
+    async fn usage(&self) -> Result<Vec<Usage>>;
+}
+
+/// What a storage has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Which.
+    pub storage: StorageId,
+    /// Blobs, each once.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// A repository's link to a blob.

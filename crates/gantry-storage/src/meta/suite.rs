@@ -9,7 +9,9 @@
     reason = "a behaviour suite: a failed expectation is a failed test"
 )]
 
+mod access;
 mod jobs;
+mod locks;
 mod referrers;
 mod storages;
 mod sweep;
@@ -21,9 +23,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gantry_oci::{Algorithm, Digest, Hasher, Reference, RepoName, Tag, UploadId};
 
+use super::access::TagLocks;
 use super::storages::StorageId;
 use super::{
-    BlobContent, MetaStore, NewBlob, NewManifest, PutManifest, StoredBlob, StoredManifest, UploadRow,
+    BlobContent, Deleted, MetaStore, NewBlob, NewManifest, PutManifest, StoredBlob, StoredManifest, UploadRow,
 };
 use crate::clock::Timestamp;
 
@@ -52,6 +55,8 @@ pub async fn run(meta: Meta) {
     a_blob_ends_its_upload(&meta).await;
     many_writers_of_one_thing_all_succeed(&meta).await;
     sweep::run(&meta).await;
+    locks::run(&meta).await;
+    access::run(&meta).await;
     verify::run(&meta).await;
     assert_eq!(meta.read_only(), None);
 }
@@ -97,6 +102,7 @@ pub fn manifest(repo: &RepoName, content: &str, tags: &[&str]) -> NewManifest {
         media_type: String::from("application/vnd.oci.image.manifest.v1+json"),
         bytes: Bytes::copy_from_slice(content.as_bytes()),
         tags: tags.iter().map(|name| tag(name)).collect(),
+        locks: TagLocks::default(),
         subject: None,
         artifact_type: None,
         annotations: BTreeMap::new(),
@@ -125,6 +131,16 @@ pub fn upload(id: UploadId, repo: &RepoName, offset: u64) -> UploadRow {
 
 async fn put(meta: &Meta, manifest: NewManifest) {
     assert_eq!(meta.put_manifest(manifest).await.expect("stored"), PutManifest::Stored);
+}
+
+/// Removes a tag that nothing holds. False: there was none.
+async fn delete_tag(meta: &Meta, repo: &RepoName, tag: &Tag) -> bool {
+    meta.delete_tag(repo, tag, &TagLocks::default()).await.expect("done") == Deleted::Done
+}
+
+/// The same for a manifest.
+async fn delete_manifest(meta: &Meta, repo: &RepoName, digest: &Digest) -> bool {
+    meta.delete_manifest(repo, digest, &TagLocks::default()).await.expect("done") == Deleted::Done
 }
 
 async fn by_tag(meta: &Meta, repo: &RepoName, name: &str) -> Option<Arc<StoredManifest>> {
@@ -317,9 +333,9 @@ async fn tags_move_and_go(meta: &Meta) {
     assert_eq!(by_tag(meta, &a, "y").await.expect("there").digest, first.digest);
     put(meta, manifest(&a, "first", &["x"])).await;
     assert_eq!(by_tag(meta, &a, "x").await.expect("there").digest, first.digest, "and back");
-    assert!(meta.delete_tag(&a, &tag("x")).await.expect("done"));
-    assert!(!meta.delete_tag(&a, &tag("x")).await.expect("done"));
-    assert!(!meta.delete_tag(&repo("suite/tags/none"), &tag("x")).await.expect("done"));
+    assert!(delete_tag(meta, &a, &tag("x")).await);
+    assert!(!delete_tag(meta, &a, &tag("x")).await);
+    assert!(!delete_tag(meta, &repo("suite/tags/none"), &tag("x")).await);
     assert!(by_tag(meta, &a, "x").await.is_none());
     assert!(by_digest(meta, &a, first.digest).await.is_some(), "the manifest stays");
 }
@@ -335,8 +351,8 @@ async fn deleting_a_manifest_takes_its_tags(meta: &Meta) {
     for name in ["a", "b", "c"] {
         assert!(by_tag(meta, &a, name).await.is_some());
     }
-    assert!(meta.delete_manifest(&a, &gone.digest).await.expect("done"));
-    assert!(!meta.delete_manifest(&a, &gone.digest).await.expect("done"));
+    assert!(delete_manifest(meta, &a, &gone.digest).await);
+    assert!(!delete_manifest(meta, &a, &gone.digest).await);
     assert!(by_digest(meta, &a, gone.digest).await.is_none());
     assert_eq!(meta.tags(&a, None, 9).await.expect("readable"), Some(vec!["b".into()]));
     assert!(by_tag(meta, &a, "a").await.is_none() && by_tag(meta, &a, "c").await.is_none());

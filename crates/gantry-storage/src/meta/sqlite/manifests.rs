@@ -10,7 +10,8 @@ use super::writer::Batch;
 use super::{blobs, failure, referrers, repos, sweep, tags, verify};
 use crate::clock::Timestamp;
 use crate::failpoint::Point;
-use crate::meta::{NewManifest, PutManifest, StoredManifest};
+use crate::meta::access::TagLocks;
+use crate::meta::{Deleted, NewManifest, PutManifest, StoredManifest};
 
 pub(super) const BY_TAG: &str = "SELECT m.digest, m.media_type, m.content, NULL
      FROM repositories r CROSS JOIN tags t CROSS JOIN manifests m
@@ -90,7 +91,15 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
     }
     let now = Timestamp::now().0;
     let repository = repos::id_or_new(batch, &manifest.repo)?;
-    let id = match existing(batch.connection, repository, &manifest.digest)? {
+    let existing = existing(batch.connection, repository, &manifest.digest)?;
+    let number = existing.as_ref().map(|(id, _)| *id);
+    // A tag that is held points to something, so the repository is not new.
+    if let Some(locked) =
+        tags::held_elsewhere(batch.connection, repository, &manifest.tags, number, &manifest.locks)?
+    {
+        return Ok(PutManifest::Locked(locked));
+    }
+    let id = match existing {
         Some((id, media_type)) => {
             verify::heal_manifest(batch, id, manifest)?;
             // The same bytes may be pushed under another media type: the last one counts, for its tags too.
@@ -247,9 +256,17 @@ fn date_named(
     }
 }
 
-pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) -> rusqlite::Result<bool> {
-    let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
-    let Some((id, _)) = existing(batch.connection, repository, digest)? else { return Ok(false) };
+pub(super) fn delete(
+    batch: &mut Batch<'_>,
+    repo: &RepoName,
+    digest: &Digest,
+    locks: &TagLocks,
+) -> rusqlite::Result<Deleted> {
+    let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(Deleted::Unknown) };
+    let Some((id, _)) = existing(batch.connection, repository, digest)? else { return Ok(Deleted::Unknown) };
+    if let Some(locked) = tags::held_on(batch.connection, id, locks)? {
+        return Ok(Deleted::Locked(locked));
+    }
     tags::touch_all(batch, repo, id)?;
     referrers::touch_list_with(batch, repo, id)?;
     let edges: Vec<(i64, DigestColumn)> = batch
@@ -274,7 +291,7 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) ->
     if batch.connection.prepare_cached(REFERS)?.exists((repository, DigestColumn(*digest)))? {
         sweep::note_subject(batch, repository, digest)?;
     }
-    Ok(true)
+    Ok(Deleted::Done)
 }
 
 /// A manifest's number and media type.

@@ -7,12 +7,14 @@
 //! Not here: waiting for other processes. One process owns the data directory; a person's `sqlite3` shell may read, and may
 //! hold the writer up for a moment.
 
+mod access;
 mod blobs;
 mod cache;
 mod failure;
 mod jobs;
 mod lazy;
 mod manifests;
+mod operation;
 mod readers;
 mod referrers;
 mod repos;
@@ -45,10 +47,11 @@ use self::lazy::LazyUploads;
 use self::readers::Readers;
 use self::session_log::SessionLog;
 use self::writer::{Shared, Writer};
+use super::access::TagLocks;
 use super::storages::StorageId;
 use super::{
-    Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob, NewManifest,
-    PutManifest, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
+    Candidate, CandidateKind, Cursor, Deleted, DeletedSubject, FreedBlob, MetaStats, MetaStore, NewBlob,
+    NewManifest, PutManifest, ReferrersPage, StoredBlob, StoredManifest, Sweep, Swept, UploadRow,
 };
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
@@ -59,7 +62,7 @@ use crate::health::Health;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Prepared statements kept by each connection: more than there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 192;
 
 /// Negative: KiB of pages that a connection keeps.
 const READER_CACHE_KIB: i64 = -1024;
@@ -243,6 +246,8 @@ impl ExaminedDatabase {
             clock,
             cache: ExactCache::new(cache_bytes),
             lazy: LazyUploads::with_log(log, left),
+            soon: access::Soon::default(),
+            access_generation: AtomicU64::new(0),
             health,
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
@@ -331,15 +336,15 @@ impl MetaStore for SqliteMeta {
         self.writer.run("storing a manifest", None, move |batch| manifests::put(batch, &manifest)).await
     }
 
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
-        let (repo, tag) = (repo.clone(), tag.clone());
-        self.writer.run("deleting a tag", None, move |batch| tags::delete(batch, &repo, &tag)).await
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag, locks: &TagLocks) -> Result<Deleted> {
+        let (repo, tag, locks) = (repo.clone(), tag.clone(), locks.clone());
+        self.writer.run("deleting a tag", None, move |batch| tags::delete(batch, &repo, &tag, &locks)).await
     }
 
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        let (repo, digest) = (repo.clone(), *digest);
+    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted> {
+        let (repo, digest, locks) = (repo.clone(), *digest, locks.clone());
         self.writer
-            .run("deleting a manifest", None, move |batch| manifests::delete(batch, &repo, &digest))
+            .run("deleting a manifest", None, move |batch| manifests::delete(batch, &repo, &digest, &locks))
             .await
     }
 

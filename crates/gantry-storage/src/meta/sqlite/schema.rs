@@ -18,7 +18,7 @@ use crate::failpoint::Point;
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
 
 /// What each version adds to the one before; the first makes version 1.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 const V1: &str = "
 CREATE TABLE settings (
@@ -171,6 +171,103 @@ ALTER TABLE manifests ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE manifests ADD COLUMN damaged_at INTEGER;
 CREATE INDEX manifests_by_verified ON manifests (verified_at) WHERE damaged_at IS NULL;
 CREATE INDEX manifests_damaged ON manifests (damaged_at) WHERE damaged_at IS NOT NULL;
+";
+
+/// Who there is and what they may do. Times are the machine's clock.
+const V4: &str = "
+-- `member_of`, `scopes`, `immutable` and `protected` are JSON arrays of text.
+CREATE TABLE accounts (
+    name             TEXT PRIMARY KEY,
+    email            TEXT,
+    password         TEXT,                      -- PHC string
+    admin            INTEGER NOT NULL,
+    disabled         INTEGER NOT NULL,
+    created          INTEGER NOT NULL,
+    password_changed INTEGER NOT NULL,
+    member_of        TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX accounts_by_name ON accounts (name COLLATE NOCASE);
+CREATE UNIQUE INDEX accounts_by_email ON accounts (email COLLATE NOCASE) WHERE email IS NOT NULL;
+CREATE INDEX accounts_enabled_admins ON accounts (name) WHERE admin = 1 AND disabled = 0;
+
+-- Ids and hashes are bytes; secrets themselves are nowhere.
+CREATE TABLE access_tokens (
+    id         BLOB PRIMARY KEY,
+    hash       BLOB NOT NULL UNIQUE,
+    subject    TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created    INTEGER NOT NULL,
+    expires    INTEGER,
+    last_used  INTEGER,
+    scopes     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX access_tokens_by_subject ON access_tokens (subject, id);
+CREATE INDEX access_tokens_by_expires ON access_tokens (expires) WHERE expires IS NOT NULL;
+
+-- Kind 1 a refresh token, 2 a web session.
+CREATE TABLE logins (
+    kind    INTEGER NOT NULL,
+    hash    BLOB NOT NULL,
+    subject TEXT NOT NULL,
+    token   BLOB,                               -- the access token by which the login was made
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (kind, hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX logins_by_subject ON logins (subject);
+CREATE INDEX logins_by_token ON logins (token) WHERE token IS NOT NULL;
+CREATE INDEX logins_by_expires ON logins (expires);
+
+-- Numbers are never used twice, so that a removal that comes late removes nothing else.
+CREATE TABLE grants (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject    TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    pattern    TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created    INTEGER NOT NULL,
+    UNIQUE (subject, role, pattern)
+) STRICT;
+
+CREATE TABLE namespaces (
+    prefix      TEXT PRIMARY KEY,
+    storage     TEXT NOT NULL,
+    visibility  TEXT NOT NULL,
+    immutable   TEXT NOT NULL,
+    protected   TEXT NOT NULL,
+    description TEXT NOT NULL,
+    created     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE signing_keys (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    kid       TEXT NOT NULL UNIQUE,
+    algorithm TEXT NOT NULL,
+    created   INTEGER NOT NULL,
+    retired   INTEGER,
+    private   BLOB NOT NULL                     -- PKCS#8
+) STRICT;
+
+-- An index without more ends in the id, so each of them is also in the order of the pages.
+CREATE TABLE audit (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    at         INTEGER NOT NULL,
+    subject    TEXT NOT NULL,
+    address    TEXT NOT NULL,
+    action     TEXT NOT NULL,
+    object     TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    allowed    INTEGER NOT NULL,
+    reason     TEXT NOT NULL,
+    request    TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_by_at ON audit (at);
+CREATE INDEX audit_by_subject ON audit (subject);
+CREATE INDEX audit_by_action ON audit (action);
+CREATE INDEX audit_by_repository ON audit (repository) WHERE repository <> '';
+CREATE INDEX audit_refused ON audit (allowed) WHERE allowed = 0;
 ";
 
 /// Bytes lie in several storages: a blob has a row for each that has its bytes, and one more (storage 0) when the bytes are in the row.
@@ -354,7 +451,7 @@ mod tests {
     fn hot_questions_walk_an_index() {
         let mut connection = Connection::open_in_memory().expect("a database in memory");
         migrate(&mut connection, 0).expect("migrates");
-        for sql in super::super::HOT_SQL {
+        for sql in super::super::HOT_SQL.iter().chain(super::super::access::HOT_SQL) {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
             let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
             let plan: Vec<String> = statement

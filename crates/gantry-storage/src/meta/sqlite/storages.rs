@@ -9,7 +9,7 @@ use super::writer::Batch;
 use super::{ExaminedDatabase, OpenDatabaseError, SqliteMeta, blobs, failure, repos, verify};
 use crate::error::Result;
 use crate::failpoint::Point;
-use crate::meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows};
+use crate::meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, Usage};
 use crate::meta::{BlobContent, NewBlob};
 
 /// The index holds named storages only: of `default` nobody asks.
@@ -94,6 +94,22 @@ impl StorageRows for SqliteMeta {
             .read("reading a blob's row", move |c| Ok(blobs::whole(c, storage, &digest)?.is_some()))
             .await
     }
+
+    async fn usage(&self) -> Result<Vec<Usage>> {
+        self.readers.read("counting blobs", usage).await
+    }
+}
+
+fn usage(connection: &Connection) -> rusqlite::Result<Vec<Usage>> {
+    let mut counts =
+        connection.prepare_cached("SELECT storage, COUNT(*), TOTAL(size) FROM blobs GROUP BY storage")?;
+    let rows = counts.query_map((), |row| {
+        let (storage, blobs, bytes): (i64, i64, f64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of sizes")]
+        let bytes = bytes as u64;
+        Ok(Usage { storage: StorageId(storage), blobs: blobs.unsigned_abs(), bytes })
+    })?;
+    rows.collect()
 }
 
 fn links_below(

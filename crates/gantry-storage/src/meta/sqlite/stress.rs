@@ -9,8 +9,9 @@ use gantry_oci::{Digest, Reference};
 
 use super::{ExaminedDatabase, SqliteMeta};
 use crate::health::Health;
+use crate::meta::access::TagLocks;
 use crate::meta::suite::{blob, manifest, repo, tag};
-use crate::meta::{MetaStore, NewManifest, PutManifest};
+use crate::meta::{Deleted, MetaStore, NewManifest, PutManifest};
 
 fn number(bytes: &[u8]) -> u64 {
     std::str::from_utf8(bytes).expect("text").trim_start_matches("version ").parse().expect("a number")
@@ -139,7 +140,8 @@ async fn nobody_ever_sees_a_list_of_referrers_go_back() {
         // One that comes and goes elsewhere in the list of all manifests.
         let other = NewManifest { subject: Some(Digest::sha256(b"another")), ..new(number + ATTACHED) };
         meta.put_manifest(other.clone()).await.expect("stored");
-        assert!(meta.delete_manifest(&name, &other.digest).await.expect("done"));
+        let deleted = meta.delete_manifest(&name, &other.digest, &TagLocks::default()).await;
+        assert_eq!(deleted.expect("done"), Deleted::Done);
     }
     done.store(true, Ordering::SeqCst);
     readers.join_all().await;

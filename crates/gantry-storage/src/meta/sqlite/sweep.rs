@@ -13,8 +13,9 @@ use super::{blobs, failure, manifests, repos, uploads};
 use crate::clock::Timestamp;
 use crate::failpoint::Point;
 use crate::lease::{LinkFacts, ManifestFacts, Verdict};
+use crate::meta::access::TagLocks;
 use crate::meta::storages::StorageId;
-use crate::meta::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
+use crate::meta::{Candidate, CandidateKind, Cursor, Deleted, DeletedSubject, FreedBlob, Sweep, Swept};
 
 pub(super) const LINKS: &str = "SELECT l.unreferenced_since, l.repository, l.blob, r.name, b.digest, b.size
      FROM repository_blobs l CROSS JOIN repositories r CROSS JOIN blobs b
@@ -164,7 +165,8 @@ pub(super) fn run(batch: &mut Batch<'_>, sweep: &Sweep) -> rusqlite::Result<Vec<
             let removed = match candidate.kind {
                 CandidateKind::Link => blobs::unlink(batch, &candidate.repo, &candidate.digest)?,
                 CandidateKind::Manifest | CandidateKind::Referrer => {
-                    manifests::delete(batch, &candidate.repo, &candidate.digest)?
+                    manifests::delete(batch, &candidate.repo, &candidate.digest, &TagLocks::default())?
+                        == Deleted::Done
                 }
             };
             swept.frees &= removed;

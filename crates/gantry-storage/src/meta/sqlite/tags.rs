@@ -4,10 +4,12 @@ use gantry_oci::{RepoName, Tag};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::cache::Key;
-use super::value::integer;
+use super::value::{integer, parsed};
 use super::writer::Batch;
 use super::{failure, manifests, repos};
 use crate::failpoint::Point;
+use crate::meta::Deleted;
+use crate::meta::access::{LockedTag, TagLocks};
 
 pub(super) const PAGE: &str =
     "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
@@ -57,9 +59,17 @@ fn target(connection: &Connection, repository: i64, tag: &Tag) -> rusqlite::Resu
     connection.prepare_cached(TARGET)?.query_row((repository, tag.as_str()), |row| row.get(0)).optional()
 }
 
-pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, tag: &Tag) -> rusqlite::Result<bool> {
-    let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(false) };
-    let Some(manifest) = target(batch.connection, repository, tag)? else { return Ok(false) };
+pub(super) fn delete(
+    batch: &mut Batch<'_>,
+    repo: &RepoName,
+    tag: &Tag,
+    locks: &TagLocks,
+) -> rusqlite::Result<Deleted> {
+    let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(Deleted::Unknown) };
+    let Some(manifest) = target(batch.connection, repository, tag)? else { return Ok(Deleted::Unknown) };
+    if let Some(locked) = locks.locked(tag) {
+        return Ok(Deleted::Locked(locked));
+    }
     batch
         .connection
         .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND name = ?2")?
@@ -67,7 +77,45 @@ pub(super) fn delete(batch: &mut Batch<'_>, repo: &RepoName, tag: &Tag) -> rusql
     failure::hit(Point::TagDeleted)?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
     manifests::date(batch, repo, repository, manifest)?;
-    Ok(true)
+    Ok(Deleted::Done)
+}
+
+/// The first of these tags that points to something else than `manifest`, and is held there.
+pub(super) fn held_elsewhere(
+    connection: &Connection,
+    repository: i64,
+    tags: &[Tag],
+    manifest: Option<i64>,
+    locks: &TagLocks,
+) -> rusqlite::Result<Option<LockedTag>> {
+    for tag in tags {
+        if let Some(locked) = locks.locked(tag)
+            && target(connection, repository, tag)?.is_some_and(|now| Some(now) != manifest)
+        {
+            return Ok(Some(locked));
+        }
+    }
+    Ok(None)
+}
+
+/// The first of a manifest's tags that is held.
+pub(super) fn held_on(
+    connection: &Connection,
+    manifest: i64,
+    locks: &TagLocks,
+) -> rusqlite::Result<Option<LockedTag>> {
+    if locks.0.is_empty() {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached(OF_MANIFEST)?;
+    let mut rows = statement.query([manifest])?;
+    while let Some(row) = rows.next()? {
+        let locked = locks.locked(&parsed(row, 0)?);
+        if locked.is_some() {
+            return Ok(locked);
+        }
+    }
+    Ok(None)
 }
 
 /// Notes that every tag of a manifest answers differently from now on.

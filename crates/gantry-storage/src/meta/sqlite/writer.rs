@@ -20,8 +20,11 @@ use gantry_oci::UploadId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::cache::{ExactCache, Key};
+use super::access::{Soon, Taken};
+use super::cache::ExactCache;
 use super::lazy::{LazyUploads, Waiting};
+pub(super) use super::operation::Batch;
+use super::operation::{Operation, Pending, stopped};
 use super::{failure, schema, uploads};
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
@@ -47,72 +50,6 @@ thread_local! {
     static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
 }
 
-/// What an operation works with: the connection, inside of the transaction, and notes about what it touches.
-pub(super) struct Batch<'a> {
-    pub(super) connection: &'a Connection,
-    /// The store's time, the same for the whole transaction.
-    pub(super) now: Timestamp,
-    keys: Vec<Key>,
-    uploads_delta: i64,
-}
-
-impl Batch<'_> {
-    /// Notes that the answer for this key changes with this transaction.
-    pub(super) fn touch(&mut self, key: Key) {
-        self.keys.push(key);
-    }
-
-    /// Notes a change in the number of upload sessions.
-    pub(super) fn count_uploads(&mut self, delta: i64) {
-        self.uploads_delta += delta;
-    }
-}
-
-/// An operation that waits for its turn and then for its commit.
-trait Operation: Send {
-    /// The session that this operation ends.
-    fn ends(&self) -> Option<UploadId>;
-    /// Does the work, remembers the outcome.
-    fn run(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()>;
-    /// Answers, after the transaction's end.
-    fn answer(self: Box<Self>, failed: Option<StorageError>);
-}
-
-struct Pending<T, F> {
-    during: &'static str,
-    ends: Option<UploadId>,
-    work: Option<F>,
-    outcome: Option<T>,
-    reply: oneshot::Sender<Result<T>>,
-}
-
-impl<T, F> Operation for Pending<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Batch<'_>) -> rusqlite::Result<T> + Send,
-{
-    fn ends(&self) -> Option<UploadId> {
-        self.ends
-    }
-
-    fn run(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-        if let Some(work) = self.work.take() {
-            self.outcome = Some(work(batch)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, failed: Option<StorageError>) {
-        let answer = match (failed, self.outcome) {
-            (Some(error), _) => Err(error),
-            (None, Some(outcome)) => Ok(outcome),
-            (None, None) => Err(stopped(self.during)),
-        };
-        // The asker may have gone; what was committed stays.
-        let _ = self.reply.send(answer);
-    }
-}
-
 enum Message {
     Run(Box<dyn Operation>),
     /// A row waits: look at the deadline.
@@ -128,6 +65,10 @@ pub(super) struct Shared {
     pub(super) clock: StoreClock,
     pub(super) cache: ExactCache,
     pub(super) lazy: LazyUploads,
+    /// Entries of the audit log, and uses of tokens, that wait.
+    pub(super) soon: Soon,
+    /// See [`crate::meta::access::AccessRows::access_generation`].
+    pub(super) access_generation: AtomicU64,
     pub(super) health: Health,
     pub(super) commits: AtomicU64,
     pub(super) operations: AtomicU64,
@@ -135,6 +76,20 @@ pub(super) struct Shared {
     pub(super) uploads_open: AtomicI64,
     /// For tests: the next commit fails as if the disk had failed.
     pub(super) break_next_commit: AtomicBool,
+}
+
+impl Shared {
+    /// Forgets what waits for a log that cannot be written any more, and says so once.
+    fn give_up_notes(&self) {
+        if self.soon.close() {
+            tracing::warn!("the store is read-only: nothing is written to the audit log from now on");
+        }
+    }
+
+    /// When the writer must act at the latest, without being asked.
+    fn deadline(&self) -> Option<Instant> {
+        [self.lazy.deadline(), self.soon.deadline()].into_iter().flatten().min()
+    }
 }
 
 /// The callers' end. Dropping it ends the thread after what was sent is done.
@@ -179,7 +134,7 @@ impl Writer {
             return Err(StorageError::ReadOnly { reason });
         }
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Run(Box::new(Pending { during, ends, work: Some(work), outcome: None, reply })));
+        self.send(Message::Run(Box::new(Pending::new(during, ends, work, reply))));
         answer.await.unwrap_or_else(|_| Err(stopped(during)))
     }
 
@@ -190,6 +145,26 @@ impl Writer {
             self.send(Message::Wake);
         }
         logged.map_err(|error| StorageError::from_io("noting an upload session", error))
+    }
+
+    /// See [`crate::meta::access::AccessRows::audit_soon`].
+    pub(super) fn audit_soon(&self, entry: crate::meta::access::AuditEntry) -> bool {
+        if self.shared.health.read_only().is_some() {
+            self.shared.give_up_notes();
+            return false;
+        }
+        let (taken, wake) = self.shared.soon.audit(entry);
+        if wake {
+            self.send(Message::Wake);
+        }
+        taken
+    }
+
+    /// See [`crate::meta::access::AccessRows::token_used_soon`].
+    pub(super) fn token_used_soon(&self, id: uuid::Uuid, at: Timestamp) {
+        if self.shared.health.read_only().is_none() && self.shared.soon.used(id, at) {
+            self.send(Message::Wake);
+        }
     }
 
     /// Writes what waits.
@@ -223,10 +198,6 @@ impl Drop for Writer {
             let _ = thread.join();
         }
     }
-}
-
-fn stopped(during: &'static str) -> StorageError {
-    StorageError::Unavailable { during, message: String::from("the store is closed") }
 }
 
 /// A group that gathers.
@@ -271,7 +242,7 @@ impl State {
         }));
         loop {
             let mut group = Group::default();
-            let received = match self.shared.lazy.deadline() {
+            let received = match self.shared.deadline() {
                 Some(deadline) => receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -309,8 +280,10 @@ impl State {
             .filter_map(|id| self.shared.lazy.take_ended(&id))
             .collect();
         let overdue = self.shared.lazy.deadline().is_some_and(|deadline| deadline <= Instant::now());
-        let due = self.shared.lazy.take_due(last || overdue || !flushes.is_empty());
-        if operations.is_empty() && due.is_empty() {
+        let all = last || !flushes.is_empty();
+        let due = self.shared.lazy.take_due(all || overdue);
+        let mut notes = self.shared.soon.take(all, !operations.is_empty() || !due.is_empty());
+        if operations.is_empty() && due.is_empty() && notes.is_empty() {
             for reply in flushes {
                 let _ = reply.send(Ok(()));
             }
@@ -320,11 +293,13 @@ impl State {
         let mut failures: Vec<Option<StorageError>> = Vec::with_capacity(operations.len());
         let outcome = match self.shared.health.read_only() {
             Some(reason) => Err(StorageError::ReadOnly { reason }),
-            None => self.transaction(&due, &mut operations, &mut failures),
+            None => self.transaction(&due, &mut notes, &mut operations, &mut failures),
         };
         match outcome {
             Ok(()) => {
-                let size = operations.len() + due.len();
+                self.shared.soon.written();
+                // However many notes rode along, they are one operation.
+                let size = operations.len() + due.len() + usize::from(!notes.is_empty());
                 self.count(u64::try_from(size).unwrap_or(u64::MAX));
                 // A failed operation did not end its session.
                 let failed_ends: Vec<UploadId> = operations
@@ -347,7 +322,15 @@ impl State {
                 }
             }
             Err(error) => {
-                if operations.is_empty() {
+                if operations.is_empty() && !notes.is_empty() {
+                    tracing::warn!(%error, "entries of the audit log could not be written; trying again");
+                }
+                if self.shared.health.read_only().is_some() {
+                    self.shared.give_up_notes();
+                } else {
+                    self.shared.soon.restore(notes);
+                }
+                if operations.is_empty() && !due.is_empty() {
                     tracing::warn!(%error, sessions = due.len(), "upload sessions could not be saved; trying again");
                 }
                 self.shared.lazy.settle(ended.into_iter().chain(due).collect(), true);
@@ -365,12 +348,13 @@ impl State {
     fn transaction(
         &self,
         due: &[Waiting],
+        notes: &mut Taken,
         operations: &mut [Box<dyn Operation>],
         failures: &mut Vec<Option<StorageError>>,
     ) -> Result<()> {
         let connection = &self.connection;
         let now = self.shared.clock.now();
-        let mut batch = Batch { connection, now, keys: Vec::new(), uploads_delta: 0 };
+        let mut batch = Batch::new(connection, now);
         failure::hit(Point::GroupBegin)
             .and_then(|()| execute(connection, "BEGIN IMMEDIATE"))
             .map_err(|error| self.fail("beginning a transaction", &error))?;
@@ -380,8 +364,9 @@ impl State {
         if let Err(error) = saved {
             return Err(self.abandon("saving an upload session", &error));
         }
+        self.write_notes(notes)?;
         for operation in operations {
-            let before = (batch.keys.len(), batch.uploads_delta);
+            let before = batch.mark();
             let outcome = execute(connection, "SAVEPOINT operation")
                 .and_then(|()| operation.run(&mut batch))
                 .and_then(|()| execute(connection, "RELEASE operation"))
@@ -390,8 +375,7 @@ impl State {
                 failures.push(None);
                 continue;
             };
-            batch.keys.truncate(before.0);
-            batch.uploads_delta = before.1;
+            batch.back_to(&before);
             // Some errors (a full disk, a failing one) end the whole transaction, neighbours included.
             if connection.is_autocommit() || failure::lost_a_write(&error) {
                 return Err(self.abandon("writing", &error));
@@ -407,11 +391,37 @@ impl State {
             self.clock_saved.set(Some(Instant::now()));
         }
 
-        self.shared.cache.mark(&batch.keys);
+        self.shared.cache.mark(batch.keys());
         let committed = self.commit();
-        self.shared.cache.unmark(&batch.keys);
+        self.shared.cache.unmark(batch.keys());
         committed.map_err(|error| self.abandon("committing", &error))?;
-        self.shared.uploads_open.fetch_add(batch.uploads_delta, Ordering::Relaxed);
+        self.shared.uploads_open.fetch_add(batch.uploads_delta(), Ordering::Relaxed);
+        if batch.changes_access() {
+            self.shared.access_generation.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Writes what waited for company. Rows that the database refuses do not hold up the others for ever: they are dropped.
+    fn write_notes(&self, notes: &mut Taken) -> Result<()> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let connection = &self.connection;
+        let write = || {
+            execute(connection, "SAVEPOINT notes")?;
+            notes.write(connection)?;
+            execute(connection, "RELEASE notes")
+        };
+        let Err(error) = write() else { return Ok(()) };
+        if connection.is_autocommit() || failure::lost_a_write(&error) {
+            return Err(self.abandon("writing to the audit log", &error));
+        }
+        execute(connection, "ROLLBACK TO notes")
+            .and_then(|()| execute(connection, "RELEASE notes"))
+            .map_err(|error| self.abandon("undoing an operation", &error))?;
+        tracing::error!(%error, "entries of the audit log could not be written, and are dropped");
+        self.shared.soon.refuse(&std::mem::take(notes));
         Ok(())
     }
 

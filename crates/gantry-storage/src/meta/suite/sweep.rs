@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Meta, blob, by_digest, get_blob, manifest, put, repo, tag, upload, upload_id};
+use super::{
+    Meta, blob, by_digest, delete_manifest, delete_tag, get_blob, manifest, put, repo, tag, upload, upload_id,
+};
 use crate::lease::{Reason, Terms, Verdict};
 use crate::meta::storages::StorageId;
 use crate::meta::{Candidate, CandidateKind, DeletedSubject, NewBlob, NewManifest, Sweep, Swept};
@@ -67,10 +69,10 @@ async fn links_go_when_no_manifest_names_them(meta: &Meta) {
     // Two manifests name it: the date comes with the last one's end.
     let other = naming(&name, "names it too", &[], &[kept.digest]);
     put(meta, other.clone()).await;
-    assert!(meta.delete_manifest(&name, &other.digest).await.expect("deleted"));
+    assert!(delete_manifest(meta, &name, &other.digest).await);
     assert_eq!(get_blob(meta, &name, &kept.digest).await.expect("there").unreferenced_since, None);
     let first = Digest::sha256(b"names it");
-    assert!(meta.delete_manifest(&name, &first).await.expect("deleted"));
+    assert!(delete_manifest(meta, &name, &first).await);
     assert!(get_blob(meta, &name, &kept.digest).await.expect("there").unreferenced_since.is_some());
 
     // A candidate that a manifest names by the time of the decision stays.
@@ -197,7 +199,7 @@ async fn idle_manifests_are_those_that_nothing_names(meta: &Meta) {
     put(meta, index.clone()).await;
     assert_eq!(idle().await, [], "an index lists it");
     assert_eq!(by_digest(meta, &name, one.digest).await.expect("there").idle_since, None);
-    assert!(meta.delete_tag(&name, &tag("i")).await.expect("deleted"));
+    assert!(delete_tag(meta, &name, &tag("i")).await);
     assert_eq!(idle().await, [index.digest]);
     let swept = sweep(meta, &name, CandidateKind::Manifest, LATER, false).await;
     assert_eq!(verdicts(&swept), [Verdict::Keep(Reason::Promised)]);
@@ -237,7 +239,7 @@ async fn referrers_follow_their_subject(meta: &Meta) {
         all.into_iter().filter(|subject| subject.repo == name).collect()
     };
     assert_eq!(subjects().await, []);
-    assert!(meta.delete_manifest(&name, &subject.digest).await.expect("deleted"));
+    assert!(delete_manifest(meta, &name, &subject.digest).await);
     let gone = subjects().await;
     assert_eq!(gone.len(), 1);
     let orphans = meta.orphaned_referrers(&gone[0], 0, 10).await.expect("readable");
@@ -249,7 +251,7 @@ async fn referrers_follow_their_subject(meta: &Meta) {
     assert_eq!(run(LATER).await[0], Verdict::Keep(Reason::Promised));
     put(meta, subject.clone()).await;
     assert_eq!(run(AT_ONCE).await[0], Verdict::Keep(Reason::SubjectThere));
-    assert!(meta.delete_manifest(&name, &subject.digest).await.expect("deleted again"));
+    assert!(delete_manifest(meta, &name, &subject.digest).await);
     meta.forget_subject(&gone[0]).await.expect("another deletion is not forgotten");
     let gone = subjects().await;
     assert_eq!(gone.len(), 1);
@@ -270,7 +272,7 @@ async fn candidates_come_in_pages(meta: &Meta) {
         };
         put(meta, referring).await;
         let digest = Digest::sha256(format!("page {number}").as_bytes());
-        assert!(meta.delete_manifest(&name, &digest).await.expect("deleted"));
+        assert!(delete_manifest(meta, &name, &digest).await);
         put(meta, manifest(&name, &format!("page {number}"), &[])).await;
     }
     let cutoff = AT_ONCE.cutoff(meta.now());

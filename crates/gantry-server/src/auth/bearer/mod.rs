@@ -1,0 +1,250 @@
+//! The tokens that this server issues: made at the token endpoint, shown on every request, good for minutes.
+//!
+//! A token says whose it is, what for (`access`, as in the tokens of every registry), and under a claim of our own what the next
+//! request must know of the login: the subject's groups, the method, and the token that it came from. It gives no right by itself:
+//! policy intersects it with what the subject may at that moment.
+//!
+//! Not here: refresh tokens, which are rows and never JSON Web Tokens, and where keys are kept ([`Keys`] are given from outside).
+
+mod keys;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use gantry_oci::access::{Access, TokenScope};
+use gantry_storage::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::jwt::{Claims as Raw, Token, in_time};
+pub use super::jwt::{LEEWAY, TOKEN_MAX, TokenError};
+pub use keys::{KeyAlgorithm, Keys, KeysError, SigningKeyRow, generate};
+use seen::Seen;
+
+/// The longest life of a token, in seconds (N-11). A key that signs no more is kept for as long, whatever is configured today.
+pub const LIFETIME_MAX: u64 = 300;
+
+/// What a token is to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Whose it is; empty for nobody in particular.
+    pub subject: String,
+    /// The service that it is for: the host by which clients know the registry.
+    pub audience: String,
+    /// What it is for.
+    pub access: Vec<Access>,
+    /// What the login says beyond that.
+    pub login: Login,
+}
+
+/// What later requests must know of the login that a token came from. Short names: it travels with every request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Groups of the subject, as the source of identity gave them.
+    #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Whether the subject was a server admin.
+    #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
+    pub admin: bool,
+    /// How the caller showed who he is: `password`, `token`, `ldap`, ...
+    #[serde(rename = "m", default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// The id of the personal, robot or refresh token that was shown: when it is revoked, so is this one.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What the owner of a personal token narrowed it to; what a robot's token was made for.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<TokenScope>>,
+}
+
+/// The name of the claim with the [`Login`].
+const LOGIN: &str = "gantry";
+
+/// A token just made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The token.
+    pub token: String,
+    /// Its `jti`.
+    pub id: String,
+    /// When, in seconds since 1970.
+    pub issued: i64,
+    /// When it ends, in seconds since 1970.
+    pub expires: i64,
+}
+
+/// A token of ours that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// Its `jti`.
+    pub id: String,
+    /// When it was made, in seconds since 1970.
+    pub issued: i64,
+    /// When it ends, in seconds since 1970.
+    pub expires: i64,
+    kid: String,
+}
+
+/// Why no token could be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// There is no key in use.
+    #[error("there is no signing key")]
+    NoKey,
+    /// It says more than fits: too many scopes, or too many groups.
+    #[error("the token would be longer than {TOKEN_MAX} bytes")]
+    TooLong,
+    /// The signature could not be computed.
+    #[error("the signature could not be computed")]
+    Failed,
+}
+
+/// Makes and verifies tokens.
+pub struct Bearer {
+    issuer: String,
+    lifetime: Duration,
+    keys: ArcSwap<Keys>,
+    seen: Seen,
+}
+
+impl Bearer {
+    /// `issuer` becomes `iss`; tokens live for `lifetime`, which is brought between 60 seconds and [`LIFETIME_MAX`].
+    #[must_use]
+    pub fn new(issuer: impl Into<String>, lifetime: Duration, keys: Keys) -> Self {
+        let lifetime = lifetime.clamp(Duration::from_secs(60), Duration::from_secs(LIFETIME_MAX));
+        Self { issuer: issuer.into(), lifetime, keys: ArcSwap::from_pointee(keys), seen: Seen::new() }
+    }
+
+    /// Puts other keys in force: after a rotation, those of all rows.
+    pub fn replace(&self, keys: Keys) {
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// How long tokens live.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// What stands in `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// There is no key, or too much to say.
+    pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<Issued, SignError> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            iss: &'a str,
+            sub: &'a str,
+            aud: &'a str,
+            exp: i64,
+            nbf: i64,
+            iat: i64,
+            jti: &'a str,
+            access: &'a [Access],
+            gantry: &'a Login,
+        }
+        let issued = now.as_unix_seconds();
+        let expires = issued.saturating_add_unsigned(self.lifetime.as_secs());
+        let id = uuid::Uuid::new_v4().to_string();
+        let written = Written {
+            iss: &self.issuer,
+            sub: &claims.subject,
+            aud: &claims.audience,
+            exp: expires,
+            nbf: issued,
+            iat: issued,
+            jti: &id,
+            access: &claims.access,
+            gantry: &claims.login,
+        };
+        let payload = serde_json::to_vec(&written).map_err(|_| SignError::Failed)?;
+        let token = self.keys.load().sign(&payload)?;
+        if token.len() > TOKEN_MAX {
+            return Err(SignError::TooLong);
+        }
+        Ok(Issued { token, id, issued, expires })
+    }
+
+    /// What a token says, if it is one of ours, for `audience`, and its time is now.
+    ///
+    /// # Errors
+    /// It is not, and why.
+    pub fn verify(&self, token: &str, audience: &str, now: Timestamp) -> Result<Arc<Verified>, TokenError> {
+        if token.len() > TOKEN_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let keys = self.keys.load();
+        let hash = Seen::hash(token);
+        let verified = match self.seen.get(&hash).filter(|known| keys.verifies_with(&known.kid, now)) {
+            Some(known) => known,
+            None => {
+                let fresh = Arc::new(read(token, &keys, &self.issuer, now)?);
+                self.seen.insert(hash, &fresh, token.len());
+                fresh
+            }
+        };
+        // What depends on the request is compared every time.
+        in_time(Some(verified.issued), verified.expires, now.as_unix_seconds())?;
+        if verified.claims.audience != audience {
+            return Err(TokenError::Audience);
+        }
+        Ok(verified)
+    }
+
+    /// Whether a token says, truly or not, that it is one of ours.
+    #[must_use]
+    pub fn concerns(&self, token: &str) -> bool {
+        let named = |token: Token<'_>| token.unverified_issuer() == Some(self.issuer.as_str());
+        self.seen.get(&Seen::hash(token)).is_some() || Token::parse(token).is_ok_and(named)
+    }
+
+    /// The public keys, for `/.well-known/jwks.json`: those by which a token may be signed that still counts.
+    #[must_use]
+    pub fn jwks(&self, now: Timestamp) -> serde_json::Value {
+        self.keys.load().jwks(now)
+    }
+}
+
+/// Takes apart what only we can have signed: so everything must be there as [`Bearer::sign`] writes it.
+fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verified, TokenError> {
+    let token = Token::parse(text)?;
+    let header = token.header();
+    if header.typ.as_deref() != Some("jwt") || header.x5c.is_some() {
+        return Err(TokenError::Header);
+    }
+    let kid = header.kid.clone().ok_or(TokenError::Key)?;
+    let key = keys.find(&kid, now).ok_or(TokenError::Key)?;
+    if key.algorithm() != header.algorithm {
+        return Err(TokenError::Algorithm);
+    }
+    let mut raw: Raw = token.verify(key.public())?;
+    if raw.text("iss") != Some(issuer) {
+        return Err(TokenError::Issuer);
+    }
+    raw.check_times(now.as_unix_seconds())?;
+    let time = |name: &str| raw.time(name)?.ok_or(TokenError::Claims);
+    let (issued, begins, expires) = (time("iat")?, time("nbf")?, time("exp")?);
+    if issued != begins || expires.saturating_sub(issued) > LIFETIME_MAX as i64 {
+        return Err(TokenError::Claims);
+    }
+    let claims = Claims {
+        subject: raw.take::<Option<_>>("sub")?.ok_or(TokenError::Claims)?,
+        audience: raw.take::<Option<_>>("aud")?.ok_or(TokenError::Claims)?,
+        access: raw.take::<Option<_>>("access")?.ok_or(TokenError::Claims)?,
+        login: raw.take::<Option<_>>(LOGIN)?.ok_or(TokenError::Claims)?,
+    };
+    let id = raw.take::<Option<_>>("jti")?.ok_or(TokenError::Claims)?;
+    Ok(Verified { claims, id, issued, expires, kid })
+}

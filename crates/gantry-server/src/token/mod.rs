@@ -1,0 +1,187 @@
+//! The token server: bearer tokens for whoever shows who they are (`/v2/token`, `/token`), and the keys to check them with
+//! (`/.well-known/jwks.json`).
+//!
+//! What is asked for is reduced to what is allowed, never refused: whoever may do nothing gets a token for nothing.
+
+mod ask;
+
+use gantry_oci::RepoName;
+use gantry_oci::access::{Access, Action, Actions, Scope};
+use gantry_storage::Timestamp;
+use gantry_storage::meta::access::LoginKind;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::auth::bearer::Claims;
+use crate::auth::{AuthError, Credential, Identity, login_of};
+use crate::http::audit::About;
+use crate::http::reply::{self, Response, json};
+use crate::http::{
+    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, session_to_read,
+};
+use crate::policy::Rules;
+use crate::registry::RegistryError;
+use ask::{Ask, Grant};
+
+/// Where tokens are to be had, and the keys.
+const PATHS: [&str; 3] = ["/v2/token", "/token", JWKS];
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// Whether a path is one of the token server's.
+pub(crate) fn is_mine(path: &str) -> bool {
+    PATHS.contains(&path)
+}
+
+/// Answers a request of the token server.
+pub(crate) async fn handle(
+    app: &App,
+    peer: &Peer,
+    parts: &Parts,
+    body: RequestBody,
+    request_id: &RequestId,
+) -> Response {
+    let mut met = Met::default();
+    let mut response = match answer(app, peer, parts, body, &mut met).await {
+        Ok(response) => response,
+        Err(failure) => {
+            About { app, peer, parts, id: request_id, identity: None, request: None }.refused(&failure);
+            error::render(&failure, request_id, None, &Door::of(&app.config, peer, parts))
+        }
+    };
+    let headers = response.headers_mut();
+    met.stamp(headers);
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+async fn answer(
+    app: &App,
+    peer: &Peer,
+    parts: &Parts,
+    body: RequestBody,
+    met: &mut Met,
+) -> Result<Response, ApiError> {
+    let reading = parts.method == Method::GET || parts.method == Method::HEAD;
+    if parts.uri.path() == JWKS {
+        return match reading {
+            true => Ok(keys(app)),
+            false => Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" }),
+        };
+    }
+    let door = Door::of(&app.config, peer, parts);
+    let ask = match parts.method {
+        Method::GET | Method::HEAD => Ask::of_query(parts.uri.query().unwrap_or_default())?,
+        Method::POST => Ask::of_form(&parts.headers, body).await?,
+        _ => return Err(ApiError::MethodNotAllowed { allow: "GET, HEAD, POST" }),
+    };
+    let service = ask.service.clone().unwrap_or_else(|| door.service.clone());
+    let asking = asking(app, peer, parts, session_to_read(parts), &door.service);
+    let auth = &app.access.auth;
+    let found = match &ask.grant {
+        Grant::Header => match auth.identify(&asking).await {
+            // A token that was issued here buys no other: it would never end.
+            Ok(identity) if identity.credential == Credential::Bearer => Err(AuthError::Refused),
+            found => found,
+        },
+        Grant::Password { username, password } => auth.login(username, password, &asking).await,
+        Grant::Refresh(token) => match auth.refresh(token, &service).await {
+            Ok(found) => found.ok_or(AuthError::NoToken),
+            Err(error) => Err(error),
+        },
+    };
+    let identity = met_as(app, &asking, &parts.headers, found, met)?;
+    let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
+    let access = allowed(&rules, &identity, &ask.scopes);
+    let claims = Claims {
+        subject: if identity.is_anonymous() { String::new() } else { identity.subject.to_string() },
+        audience: service.clone(),
+        access,
+        login: login_of(&identity),
+    };
+    let issued = auth
+        .bearer()
+        .sign(&claims, Timestamp::now())
+        .map_err(|error| ApiError::BadTokenRequest(error.to_string()))?;
+    app.metrics.token_issued("bearer");
+    // Who comes with a token that ends in minutes is not given a secret that lasts for months.
+    let lasting = !identity.is_anonymous() && identity.credential != Credential::IdentityToken;
+    let refresh_token = match (&ask.grant, ask.offline && lasting) {
+        (_, false) => None,
+        (Grant::Refresh(token), true) => Some(token.clone()),
+        (_, true) => {
+            let lifetime = app.config.settings.auth.refresh_lifetime.0;
+            let (secret, _) = auth.begin(LoginKind::Refresh, &identity, &service, lifetime).await?;
+            app.metrics.token_issued("refresh");
+            Some(secret)
+        }
+    };
+    let scope = scope_text(&claims.access);
+    let answer = Answer {
+        token: &issued.token,
+        access_token: &issued.token,
+        expires_in: issued.expires - issued.issued,
+        issued_at: Timestamp(issued.issued.saturating_mul(1_000_000)).to_string(),
+        // RFC 6749 wants to know the type; A-13 what was granted.
+        token_type: "Bearer",
+        scope: &scope,
+        refresh_token: refresh_token.as_deref(),
+    };
+    Ok(json(StatusCode::OK, "application/json", serde_json::to_vec(&answer).unwrap_or_default()))
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    token: &'a str,
+    access_token: &'a str,
+    expires_in: i64,
+    issued_at: String,
+    token_type: &'a str,
+    scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
+fn scope_text(access: &[Access]) -> String {
+    let scopes =
+        access.iter().map(|entry| format!("{}:{}:{}", entry.kind, entry.name, entry.actions.join(",")));
+    scopes.collect::<Vec<_>>().join(" ")
+}
+
+/// The part of what is asked for that the caller may do.
+fn allowed(rules: &Rules, identity: &Identity, scopes: &[Scope]) -> Vec<Access> {
+    scopes.iter().filter_map(|scope| allowed_one(rules, identity, scope)).collect()
+}
+
+fn allowed_one(rules: &Rules, identity: &Identity, scope: &Scope) -> Option<Access> {
+    let access = |name: &str, actions: Vec<String>| Access {
+        kind: scope.kind.clone(),
+        name: name.to_owned(),
+        actions,
+    };
+    match scope.kind.as_str() {
+        "registry" if scope.name == "catalog" => {
+            let asked = scope.actions.iter().any(|action| action == "*");
+            (asked && rules.reads_catalog(identity)).then(|| access("catalog", vec!["*".to_owned()]))
+        }
+        "repository" => {
+            let name = RepoName::from_path(&scope.name).ok()?;
+            let asked = Actions::named(scope.actions.iter().map(String::as_str));
+            let may = |action: &Action| rules.right(identity, name.as_str(), *action).is_ok();
+            let actions: Vec<String> =
+                asked.iter().filter(may).map(|action| action.as_str().to_owned()).collect();
+            (!actions.is_empty()).then(|| access(name.as_str(), actions))
+        }
+        _ => None,
+    }
+}
+
+/// The keys by which tokens may be signed that still count.
+fn keys(app: &App) -> Response {
+    let document = app.access.auth.bearer().jwks(Timestamp::now()).to_string();
+    let mut response = json(StatusCode::OK, "application/jwk-set+json", document.into_bytes());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
+    response
+}
