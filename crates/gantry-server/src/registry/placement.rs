@@ -37,7 +37,8 @@ impl Places {
 pub struct Prefixes(ArcSwap<Vec<(String, StorageId)>>);
 
 impl Prefixes {
-    /// Prefixes and names of storages. The names must be those of the store.
+    /// Prefixes and names of storages; of two with one prefix the first counts. What belongs in a storage that is not there cannot be
+    /// pushed: it must not go to another one.
     pub fn new<'a>(storages: &Storages, named: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let prefixes = Self::default();
         prefixes.replace(storages, named);
@@ -46,8 +47,16 @@ impl Prefixes {
 
     /// Takes others into force.
     pub fn replace<'a>(&self, storages: &Storages, named: impl IntoIterator<Item = (&'a str, &'a str)>) {
-        let number = |(prefix, name): (&str, &str)| Some((prefix.to_owned(), storages.named(name)?.id));
-        let mut prefixes: Vec<_> = named.into_iter().filter_map(number).collect();
+        let number = |(prefix, name): (&str, &str)| {
+            let storage = storages.named(name).map_or(StorageId::ROWS, |storage| storage.id);
+            if storage.is_in_rows() {
+                tracing::error!(
+                    "the namespace `{prefix}` names the storage `{name}`, which is not configured: nothing can be pushed there"
+                );
+            }
+            (prefix.to_owned(), storage)
+        };
+        let mut prefixes: Vec<_> = named.into_iter().map(number).collect();
         prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         self.0.store(Arc::new(prefixes));
     }
