@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs the clients that e2e/ drives and what the tests break things with, where it may, and says what it did.
 #
-#     scripts/tools.sh          what `make test` uses: packages, crane, regctl, the Python package oras
+#     scripts/tools.sh          what `make test` uses: packages, crane, regctl, the Python packages oras and schemathesis
 #     scripts/tools.sh --all    helm and cosign too (Go programs that take minutes to build)
 #
-# Distribution packages need root and apt; Go programs a Go that is new enough (none is downloaded); oras needs Python's
+# Distribution packages need root and apt; Go programs a Go that is new enough (none is downloaded); Python packages need Python's
 # venv. What cannot be had is a line `skipped: NAME: reason`, and no failure: its script in e2e/ says SKIP then.
 # Programs land in .tools/ of this checkout.
 
@@ -98,6 +98,7 @@ packages
 go_program crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 go_program regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
 python_package oras==0.2.43
+python_package schemathesis==4.32.5                          # for tests/admin
 if [[ ${1:-} == --all ]]; then
     go_program helm helm.sh/helm/v3/cmd/helm@v3.22.0
     go_program cosign github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3

@@ -33,7 +33,7 @@ async fn actors() -> Actors {
     let token = async |body: Value| {
         let made = root.post("/api/tokens").json(&body).await.status(201);
         let secret = made.json()["secret"].as_str().unwrap().to_owned();
-        (app.client().basic("token", &secret), made.location())
+        (app.client().with("authorization", &format!("Bearer {secret}")), made.location())
     };
     let (expired, _) = token(json!({ "name": "expired", "expires": "100ms" })).await;
     let (revoked, path) = token(json!({ "name": "revoked" })).await;

@@ -126,3 +126,47 @@ async fn here(
     app.close().await;
     Ok((parts.status, parts.headers, body?.to_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    fn config(data_dir: PathBuf) -> Config {
+        Config::new(Settings::default(), data_dir).unwrap()
+    }
+
+    /// Without any server: the first account makes the store, and everything else needs one.
+    #[tokio::test]
+    async fn a_stopped_store_is_administered() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let config = config(dir.path().join("data"));
+        let get = async |path: &str| call(&config, Method::GET, path, None).await;
+        assert!(matches!(get("/api/users").await, Err(LocalError::NoStore { .. })));
+        assert!(!config.data_dir.exists());
+        for path in ["/v2/", "users", "http://evil.example/api/users", "/apix"] {
+            assert!(matches!(get(path).await, Err(LocalError::Address(_))), "{path}");
+        }
+        let body = Bytes::from(r#"{"name":"root","admin":true,"password":"correct horse 1"}"#);
+        let (status, headers, made) = call(&config, Method::POST, "/api/users", Some(body)).await.unwrap();
+        assert_eq!(status, StatusCode::CREATED, "{made:?}");
+        assert!(headers.contains_key("x-request-id"));
+        let (status, _, users) = get("/api/users?n=1").await.unwrap();
+        let users: serde_json::Value = serde_json::from_slice(&users).unwrap();
+        assert!(status == StatusCode::OK && users["users"][0]["name"] == "root", "{users}");
+        let (status, headers, _) = call(&config, Method::DELETE, "/api/users/root", None).await.unwrap();
+        assert_eq!(
+            (status, &headers[header::CONTENT_TYPE]),
+            (StatusCode::CONFLICT, &HeaderValue::from_static("application/problem+json"))
+        );
+        let mut lines = http::Request::new(Bytes::new());
+        *lines.uri_mut() = "/api/audit".parse().unwrap();
+        lines.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/x-ndjson"));
+        let (_, _, log) = send(&config, lines).await.unwrap();
+        let log = String::from_utf8(log.to_vec()).unwrap();
+        assert!(
+            log.lines().count() >= 3 && log.contains("last admin") && log.contains("\"operator\""),
+            "{log}"
+        );
+    }
+}

@@ -30,6 +30,11 @@ impl<'a> Query<'a> {
 
     /// The value of a key; an empty one counts as absent, and one that is said twice is none.
     pub(super) fn get(self, key: &'static str) -> Result<Option<String>, Problem> {
+        Ok(self.written(key)?.filter(|value| !value.is_empty()))
+    }
+
+    /// The same, but an empty one is one.
+    fn written(self, key: &'static str) -> Result<Option<String>, Problem> {
         let mut values = self.pairs().filter(|(name, _)| *name == key).map(|(_, value)| value);
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
@@ -40,7 +45,7 @@ impl<'a> Query<'a> {
         if value.contains('\0') {
             return Err(Problem::Invalid(format!("`{key}` holds a zero byte")));
         }
-        Ok((!value.is_empty()).then_some(value))
+        Ok(Some(value))
     }
 
     /// The same, parsed; `expected` tells what.
@@ -56,19 +61,18 @@ impl<'a> Query<'a> {
 
     /// A number that rows have: they are signed.
     pub(super) fn number(self, key: &'static str) -> Result<Option<u64>, Problem> {
-        let number: Option<u64> = self.parse(key, "a number")?;
-        match number {
-            Some(number) if i64::try_from(number).is_err() => {
-                Err(Problem::Invalid(format!("`{key}` is larger than any number there is")))
-            }
-            number => Ok(number),
-        }
+        let wrong = || Problem::Invalid(format!("`{key}` is not a number, or larger than any that there is"));
+        let number = |text: String| -> Option<u64> {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|number| digits && i64::try_from(*number).is_ok())
+        };
+        self.written(key)?.map(|text| number(text).ok_or_else(wrong)).transpose()
     }
 
     /// `?n=`
     pub(super) fn limit(self) -> Result<usize, Problem> {
-        match self.parse("n", "a number from 1 to 1000")? {
-            Some(n) if (1..=PAGE_MAX).contains(&n) => Ok(n),
+        match self.number("n")?.map(usize::try_from) {
+            Some(Ok(n)) if (1..=PAGE_MAX).contains(&n) => Ok(n),
             Some(_) => Err(Problem::Invalid("`n` is not a number from 1 to 1000".to_owned())),
             None => Ok(PAGE),
         }
@@ -256,7 +260,7 @@ mod tests {
         assert_eq!(query.get("c").unwrap(), None);
         assert_eq!(query.limit().unwrap(), 5);
         assert_eq!(query.with("after", "ä/"), "a=1&b=x%20y+z&a=2&c=&n=5&after=%C3%A4%2F");
-        for n in ["0", "-1", "1001", "x"] {
+        for n in ["0", "-1", "+1", "1001", "x", ""] {
             assert!(Query(&format!("n={n}")).limit().is_err(), "{n}");
         }
     }

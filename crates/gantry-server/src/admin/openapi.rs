@@ -217,14 +217,9 @@ fn in_path(row: &Row) -> Option<Value> {
 fn operation(row: &Row, schemas: &mut Schemas) -> Value {
     let refers = |status: u16| (status.to_string(), json!({ "$ref": "#/components/responses/Problem" }));
     let mut responses = BTreeMap::from([refers(500), refers(503)]);
-    let mut statuses = vec![400];
+    // Credentials that are nobody's are refused everywhere, and so are addresses that are not served.
+    let mut statuses = vec![400, 401, 403];
     statuses.extend_from_slice(row.fails);
-    if row.right != Right::Everybody {
-        statuses.push(401);
-    }
-    if !matches!(row.right, Right::Everybody | Right::Somebody) {
-        statuses.push(403);
-    }
     // Too many logins at once, or too many that failed.
     statuses.push(429);
     if row.takes.is_some() {

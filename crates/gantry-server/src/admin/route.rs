@@ -77,7 +77,7 @@ routes! {
     Whoami: GET "/api/whoami", Somebody, "whoami", "Says who is calling",
         [], None => 200 gives::<whoami::Whoami>(), [];
     SessionBegin: POST "/api/session", Everybody, "session.create", "Logs in: begins a web session and sets its cookie",
-        [], takes::<session::NewSession>() => 201 gives::<session::Session>(), [401, 403];
+        [], takes::<session::NewSession>() => 201 gives::<session::Session>(), [];
     SessionShow: GET "/api/session", Session, "session.show", "Shows the web session that the cookie belongs to",
         [], None => 200 gives::<session::Session>(), [];
     SessionEnd: DELETE "/api/session", Session, "session.end", "Logs out: ends the web session that the cookie belongs to",
