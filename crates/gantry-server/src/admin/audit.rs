@@ -1,6 +1,7 @@
 //! The audit log, read.
 
 use gantry_oci::access::RepoPattern;
+use gantry_storage::Timestamp;
 use gantry_storage::meta::access::{AuditFilter, AuditRow};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -71,7 +72,7 @@ pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem
         Some(_) => return Err(Problem::Invalid("`result` is neither allowed nor refused".to_owned())),
     };
     let filter = AuditFilter {
-        since: query.parse("since", "a moment in RFC 3339")?,
+        since: query.get("since")?.map(|text| input::since(&text, Timestamp::now())).transpose()?,
         subject: query.get("subject")?,
         repository: query.parse::<RepoPattern>("repository", "a pattern of repository names")?,
         action: query.get("action")?,

@@ -161,6 +161,18 @@ pub(super) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     Ok(at)
 }
 
+/// A moment, or a length of time until now.
+pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    let span: Result<crate::config::Span, _> = text.parse();
+    let wrong = || {
+        Problem::Invalid("`since` is neither a moment in RFC 3339 nor a length of time such as 24h".to_owned())
+    };
+    match span {
+        Ok(span) => Ok(Timestamp(now.0.saturating_sub(i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX)))),
+        Err(_) => text.parse().map_err(|_| wrong()),
+    }
+}
+
 /// The moment `span` after another.
 pub(super) fn after(moment: Timestamp, span: std::time::Duration) -> Timestamp {
     Timestamp(moment.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
@@ -243,5 +255,8 @@ mod tests {
             assert!(expiry(text, now).is_err(), "{text}");
         }
         assert_eq!(expiry("99999999999d", now).unwrap(), Timestamp(i64::MAX));
+        assert_eq!(since("1s", now).unwrap(), Timestamp(-1_000_000));
+        assert_eq!(since("1970-01-01T00:00:02Z", now).unwrap(), Timestamp(2_000_000));
+        assert!(since("lately", now).is_err());
     }
 }
