@@ -1,10 +1,14 @@
 //! Who callers are, and how they prove it: directories, certificates, and what stands before the server.
 
 mod certificates;
+mod howto;
+mod howto_accounts;
 mod howto_certificates;
+mod howto_ci;
 mod howto_htpasswd;
 mod howto_ldap;
 mod howto_proxy;
+mod howto_token_servers;
 mod howto_tokens;
 mod ldap;
 mod tokens;
