@@ -1,6 +1,7 @@
 //! Who callers are, and how they prove it: directories, certificates, and what stands before the server.
 
 mod certificates;
+mod directory;
 mod howto;
 mod howto_accounts;
 mod howto_certificates;
@@ -12,3 +13,4 @@ mod howto_token_servers;
 mod howto_tokens;
 mod ldap;
 mod tokens;
+mod waiting;

@@ -114,7 +114,6 @@ impl Shell {
 }
 
 /// How a command ended.
-#[must_use = "say how it was to end"]
 pub(crate) struct Done {
     what: String,
     code: Option<i32>,

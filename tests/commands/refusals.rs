@@ -105,12 +105,15 @@ async fn what_is_not_there_is_named_and_nothing_is_made_but_for_a_first_account(
         .await
         .code(1)
         .says("https://localhost:1");
-    shell.run(&["user", "add", "a b", "--no-password"]).await.code(1).says("not a name for an account");
+    shell
+        .run(&["user", "add", "a b", "--no-password"])
+        .await
+        .code(1)
+        .says("new one is made")
+        .says("not a name");
     // Also for a configuration with which a server does not start before there is an account.
     let words = ["user", "add", "bob", "--password-stdin", "--set", "server.listen=0.0.0.0:5000"];
-    let done = shell.type_in(&words, "battery staple").await.good();
-    let done =
-        done.says("there was no registry in nowhere: a new one is made").says("this is the first account");
+    let done = shell.type_in(&words, "battery staple").await.good().says("this is the first account");
     assert!(done.err.contains("it is no admin, and may do nothing yet"), "{}", done.err);
     assert!(made.join("gantry.db").exists());
 }

@@ -1,7 +1,8 @@
 //! What an administrator does, over each of the three ways to a server.
 
 use super::{Done, Shell, administered};
-use crate::harness::Gantry;
+use crate::harness::{Blob, Gantry};
+use crate::ops::eventually;
 
 #[tokio::test]
 async fn everything_works_beside_a_running_server() {
@@ -165,6 +166,8 @@ async fn namespaces(shell: &Shell) {
 
 async fn the_rest(shell: &Shell) {
     assert_eq!(shell.run(&["storage", "list"]).await.good().column("NAME"), ["default"]);
+    shell.run(&["storage", "check"]).await.good().prints("default: all is well");
+    shell.run(&["storage", "check", "nowhere"]).await.code(1).says("404");
     let storages = shell.run(&["storage", "list", "--json"]).await.good().json();
     assert_eq!(storages["storages"][0]["default"], true);
 
@@ -188,6 +191,43 @@ async fn the_rest(shell: &Shell) {
     let all = shell.run(&["audit", "--json", "-n", "0", "--since", "1h"]).await.good();
     assert!(all.out.lines().count() > 20, "{}", all.out);
     shell.run(&["audit", "--since", "2099-01-01T00:00:00Z", "--json"]).await.good().none();
+}
+
+/// Another storage for a namespace: its content is moved while the server runs.
+#[tokio::test]
+async fn a_namespace_is_moved_and_its_job_is_watched() {
+    let other = tempfile::tempdir().expect("a directory");
+    let app =
+        Gantry::options().set("storage.archive.local.path", &format!("{:?}", other.path())).start().await;
+    let shell = Shell::beside(app.data());
+    let repo = app.client().at("team/app");
+    let blob = Blob::new(40_000);
+    repo.push_blob(&blob).await;
+    assert_eq!(shell.run(&["storage", "list"]).await.good().column("NAME").len(), 2);
+    shell
+        .run(&["storage", "check"])
+        .await
+        .good()
+        .prints("archive: all is well")
+        .prints("default: all is well");
+    shell.run(&["namespace", "create", "team", "--storage", "nowhere"]).await.code(1).says("400");
+    shell.run(&["namespace", "create", "team", "--visibility", "public"]).await.good();
+    shell.run(&["namespace", "set", "team", "--storage", "archive"]).await.good().says("`gantry jobs ");
+    let jobs = shell.run(&["jobs"]).await.good();
+    let id = jobs.column("ID").first().expect("a job").to_string();
+    eventually("the job is done", async || {
+        let job = shell.run(&["jobs", &id, "--json"]).await.good().json();
+        (job["state"] == "done").then_some(())
+    })
+    .await;
+    shell.run(&["jobs", &id]).await.good().prints("kind:").prints("team");
+    shell.run(&["namespace", "show", "team"]).await.good().prints("archive");
+    repo.has_blob(&blob).await;
+    let storages = shell.run(&["storage", "list"]).await.good();
+    assert_eq!(
+        (storages.column("NAME"), storages.column("BLOBS")),
+        (vec!["default", "archive"], vec!["0", "1"])
+    );
 }
 
 impl Done {

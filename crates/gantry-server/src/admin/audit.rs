@@ -78,7 +78,7 @@ pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem
         action: query.get("action")?,
         allowed,
     };
-    let before: Option<i64> = query.parse("before", "a number")?;
+    let before = query.number("before")?.and_then(|number| i64::try_from(number).ok());
     let mut rows = call.meta().audit(filter, before, limit + 1).await?;
     let next = input::cut(&mut rows, limit, |row| row.id.to_string());
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();

@@ -54,6 +54,17 @@ impl<'a> Query<'a> {
         value.map(|text| text.parse().map_err(|_| wrong())).transpose()
     }
 
+    /// A number that rows have: they are signed.
+    pub(super) fn number(self, key: &'static str) -> Result<Option<u64>, Problem> {
+        let number: Option<u64> = self.parse(key, "a number")?;
+        match number {
+            Some(number) if i64::try_from(number).is_err() => {
+                Err(Problem::Invalid(format!("`{key}` is larger than any number there is")))
+            }
+            number => Ok(number),
+        }
+    }
+
     /// `?n=`
     pub(super) fn limit(self) -> Result<usize, Problem> {
         match self.parse("n", "a number from 1 to 1000")? {

@@ -32,8 +32,10 @@ one_key!(
     Limit,
     OptionalAddress,
     OptionalSpan,
+    Rate,
     Span,
     StorageName,
+    String,
     Option<Visibility>,
     Vec<TagPattern>,
     TlsVersion,
@@ -52,7 +54,6 @@ one_key!(
     Vec<Deletable>,
     Vec<OidcRule>,
     Texts,
-    String,
 );
 
 /// A list of tables has the keys of its tables.

@@ -28,7 +28,7 @@ pub(super) async fn handle(
     let id = request_id(app, peer, &parts.headers);
     let path = parts.uri.path();
     let (endpoint, response) = if let Err(error) = framed(&parts, &busy) {
-        (None, error::render(&error, &id, None, &Door::of(&app.config, &peer, &parts)))
+        (None, error::render(&error, &id, None, &Door::of(&app.config, peer, &parts)))
     } else if token::is_mine(path) {
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, false, app.metrics.bytes_in.clone());
@@ -37,7 +37,7 @@ pub(super) async fn handle(
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
-        let gate = admin::Gate::Network(&peer);
+        let gate = admin::Gate::Network(peer);
         (None, Box::pin(admin::handle(app, gate, &parts, body.into_source(), &id)).await)
     } else if gantry_oci::is_api(path) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
@@ -49,7 +49,7 @@ pub(super) async fn handle(
         (
             None,
             health(app, &parts.method, path).await.unwrap_or_else(|| {
-                error::render(&ApiError::NotFound, &id, None, &Door::of(&app.config, &peer, &parts))
+                error::render(&ApiError::NotFound, &id, None, &Door::of(&app.config, peer, &parts))
             }),
         )
     };

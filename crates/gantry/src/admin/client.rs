@@ -152,7 +152,7 @@ impl Client {
             let more = wanted(serde_json::from_str(rows.get())?);
             match next {
                 Some(next) if more && query.get(cursor) != Some(next.as_str()) => {
-                    query = query.with(cursor, Some(&next))
+                    query = query.with(cursor, Some(&next));
                 }
                 _ => return Ok(()),
             }

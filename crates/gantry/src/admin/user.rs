@@ -112,7 +112,7 @@ async fn set(args: &UserSet) -> anyhow::Result<()> {
         body.insert("groups".to_owned(), json!(args.groups));
     }
     if body.is_empty() {
-        return Err(Usage::new("there is nothing to change: see `gantry user set --help`"));
+        return Err(Usage::error("there is nothing to change: see `gantry user set --help`"));
     }
     let client = Client::new(&args.at)?;
     let answer = client.patch(&path(&["users", &args.name])?, &Value::Object(body)).await?;
