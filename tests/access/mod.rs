@@ -2,10 +2,14 @@
 
 mod certificates;
 mod directory;
+mod howto;
+mod howto_accounts;
 mod howto_certificates;
+mod howto_ci;
 mod howto_htpasswd;
 mod howto_ldap;
 mod howto_proxy;
+mod howto_token_servers;
 mod howto_tokens;
 mod ldap;
 mod reload;

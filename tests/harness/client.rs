@@ -40,6 +40,8 @@ pub(crate) struct Client {
     headers: HeaderMap,
     /// Whether answers are those of the registry, which have more to keep than the operator's.
     registry: bool,
+    /// Whether answers are held to anything at all: those of other people's programs are not.
+    ours: bool,
     idle: Arc<Mutex<Vec<Sender>>>,
 }
 
@@ -75,6 +77,7 @@ impl Client {
             http2: false,
             headers: HeaderMap::new(),
             registry: true,
+            ours: true,
             idle: Arc::default(),
         }
     }
@@ -82,6 +85,11 @@ impl Client {
     /// The same for the operator's address.
     pub(super) fn of_operator(self) -> Self {
         Self { registry: false, ..self }
+    }
+
+    /// The same for somebody else's registry.
+    pub(crate) fn of_another(self) -> Self {
+        Self { ours: false, ..self }
     }
 
     /// The same by the control socket of a data directory.
@@ -265,6 +273,7 @@ impl Call {
     async fn send(self) -> Result<Answer, String> {
         let what = format!("{} {}", self.method, shown(&self.target));
         let (method, in_v2) = (self.method.clone(), self.client.registry && is_v2(&self.target));
+        let ours = self.client.ours;
         let (mut sender, _) = self.client.take().await?;
         let with_body = !self.body.is_end_stream();
         let mut request = Request::new(self.body);
@@ -295,7 +304,9 @@ impl Call {
             headers: parts.headers,
             body,
         };
-        answer.check(in_v2);
+        if ours {
+            answer.check(in_v2);
+        }
         Ok(answer)
     }
 }
