@@ -1,8 +1,20 @@
-//! Who callers are, and how they prove it: directories, certificates, and what stands before the server.
+//! Who callers are, how they prove it, and what they may do: the token server, rights, lists and rules for tags; directories,
+//! certificates, and what stands before the server.
 
+mod audit;
+mod bearers;
 mod certificates;
+mod challenges;
+mod credentials;
 mod howto_certificates;
 mod howto_htpasswd;
 mod howto_ldap;
 mod howto_proxy;
 mod ldap;
+mod lists;
+mod refresh;
+mod rights;
+mod table;
+mod tag_rules;
+mod token_server;
+mod visibility;

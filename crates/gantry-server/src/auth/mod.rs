@@ -352,6 +352,14 @@ impl Auth {
     async fn again(&self, login: &Login, credential: Credential) -> Result<Option<Identity>, AuthError> {
         let Ok(Payload { login: said, .. }) = serde_json::from_str(&login.payload) else { return Ok(None) };
         let source = Source::named(&said.method).unwrap_or(Source::Nobody);
+        if let Some(id) = login.token {
+            // What was bought by a token does not outlive it.
+            let behind = self.lookup.meta().token(id).await.map_err(|_| DATABASE)?;
+            match behind {
+                Some(token) if self.is_good(&token).await? => {}
+                _ => return Ok(None),
+            }
+        }
         if source == Source::Account {
             let account = self.account(login.subject.as_str()).await?;
             let Some(account) = account.filter(|account| !account.disabled) else { return Ok(None) };

@@ -19,7 +19,7 @@ use crate::auth::{AuthError, Credential, Identity, login_of};
 use crate::http::audit::About;
 use crate::http::reply::{self, Response, json};
 use crate::http::{
-    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, session_to_read,
+    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, offered, session_to_read,
 };
 use crate::policy::Rules;
 use crate::registry::RegistryError;
@@ -53,6 +53,7 @@ pub(crate) async fn handle(
     let headers = response.headers_mut();
     met.stamp(headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
 
@@ -91,7 +92,12 @@ async fn answer(
             Err(error) => Err(error),
         },
     };
-    let identity = met_as(app, &asking, &parts.headers, found, met)?;
+    let offered = match &ask.grant {
+        Grant::Header => offered(&parts.headers),
+        Grant::Password { .. } => "password",
+        Grant::Refresh(_) => "refresh",
+    };
+    let identity = met_as(app, &asking, offered, found, met)?;
     let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
     let access = allowed(&rules, &identity, &ask.scopes);
     let claims = Claims {
@@ -180,6 +186,5 @@ fn keys(app: &App) -> Response {
     let document = app.access.auth.bearer().jwks(Timestamp::now()).to_string();
     let mut response = json(StatusCode::OK, "application/jwk-set+json", document.into_bytes());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
-    response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
