@@ -88,7 +88,9 @@ async fn token(client: &Client, query: &str) -> String {
 async fn howto_distribution_takes_our_tokens() {
     let test = "howto_distribution_takes_our_tokens";
     let Some(desk) = Desk::new(test) else { return };
-    let Some(program) = distribution() else { return skipped(test, "needs Distribution (scripts/tools.sh builds it)") };
+    let Some(program) = distribution() else {
+        return skipped(test, "needs Distribution (scripts/tools.sh builds it)");
+    };
     let address = free_address();
     let page = Page::read("external-token-server");
     let get_keys = page.blocks("sh").swap_remove(1);
@@ -160,7 +162,8 @@ async fn howto_distribution_takes_our_tokens() {
             skopeo inspect --raw --tls-verify=false docker://{address}/team/copied:v1"
         );
         desk.run(&app, &copy, &[]).await;
-        let elsewhere = format!("skopeo copy -q --dest-tls-verify=false oci:image docker://{address}/other/copied:v1");
+        let elsewhere =
+            format!("skopeo copy -q --dest-tls-verify=false oci:image docker://{address}/other/copied:v1");
         desk.is_refused(&app, &elsewhere, &[]).await;
         std::fs::remove_dir_all(desk.dir().join("distribution")).expect("removed");
     }

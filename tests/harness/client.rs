@@ -117,6 +117,13 @@ impl Client {
         client
     }
 
+    /// The same without credentials.
+    pub(crate) fn nobody(&self) -> Self {
+        let mut client = self.clone();
+        client.headers.remove(header::AUTHORIZATION);
+        client
+    }
+
     /// The same with these credentials on every request.
     pub(crate) fn basic(&self, name: &str, password: &str) -> Self {
         let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));

@@ -271,6 +271,118 @@ impl Auth {
         }
     }
 
+<<<<<<< HEAD
+=======
+    /// Begins a web session, or hands out a refresh token for `service`: the secret, shown once, and when it ends.
+    ///
+    /// # Errors
+    /// The database does not answer, or the system has no random numbers.
+    pub async fn begin(
+        &self,
+        kind: LoginKind,
+        identity: &Identity,
+        service: &str,
+        lifetime: Duration,
+    ) -> Result<(String, Timestamp), AuthError> {
+        let prefix = match kind {
+            LoginKind::Refresh => secret::REFRESH_PREFIX,
+            LoginKind::Session => secret::SESSION_PREFIX,
+        };
+        let (secret, hash) = secret::new_secret(prefix).map_err(|_| AuthError::Unavailable("the system"))?;
+        let payload = Payload { service: service.to_owned(), login: login_of(identity) };
+        let payload = serde_json::to_string(&payload).map_err(|_| AuthError::Refused)?;
+        let created = Timestamp::now();
+        let expires =
+            Timestamp(created.0.saturating_add(i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)));
+        let login = Login {
+            kind,
+            hash,
+            subject: identity.subject.clone(),
+            payload,
+            token: identity.token,
+            created,
+            expires,
+        };
+        self.lookup.meta().create_login(login).await.map_err(|_| DATABASE)?;
+        Ok((secret, expires))
+    }
+
+    /// Whose a web session is, with its row. `None`: nobody's, or not any more.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn session(&self, cookie: &str) -> Result<Option<(Identity, Arc<Login>)>, AuthError> {
+        let Some(hash) = secret::hash_of(secret::SESSION_PREFIX, cookie.as_bytes()) else { return Ok(None) };
+        let login =
+            self.lookup.meta().login_by_hash(LoginKind::Session, &hash).await.map_err(|_| DATABASE)?;
+        let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
+        let identity = self.again(&login, Credential::Session).await?;
+        Ok(identity.map(|identity| (identity, login)))
+    }
+
+    /// Whose a refresh token is that was handed out for `service`. `None`: nobody's, or not any more.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn refresh(&self, token: &str, service: &str) -> Result<Option<Identity>, AuthError> {
+        let Some(hash) = secret::hash_of(secret::REFRESH_PREFIX, token.as_bytes()) else { return Ok(None) };
+        let login =
+            self.lookup.meta().login_by_hash(LoginKind::Refresh, &hash).await.map_err(|_| DATABASE)?;
+        let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
+        match serde_json::from_str::<Payload>(&login.payload) {
+            Ok(payload) if payload.service == service => self.again(&login, Credential::Password).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Whose a name and password are, or a token in the place of the password, as in a Basic header.
+    ///
+    /// # Errors
+    /// Nobody's.
+    pub async fn login(
+        &self,
+        name: &str,
+        password: &str,
+        asking: &Asking<'_>,
+    ) -> Result<Identity, AuthError> {
+        if !self.has_accounts() || name.is_empty() {
+            return Err(AuthError::Refused);
+        }
+        let credentials = Credentials { name: name.to_owned(), password: password.as_bytes().to_vec() };
+        self.basic(credentials, asking).await
+    }
+
+    /// Who a login belongs to that was made before: what rows know is read anew, what others said then is as it was.
+    async fn again(&self, login: &Login, credential: Credential) -> Result<Option<Identity>, AuthError> {
+        let Ok(Payload { login: said, .. }) = serde_json::from_str(&login.payload) else { return Ok(None) };
+        let source = Source::named(&said.method).unwrap_or(Source::Nobody);
+        if let Some(id) = login.token {
+            // What was bought by a token does not outlive it.
+            let behind = self.lookup.meta().token(id).await.map_err(|_| DATABASE)?;
+            match behind {
+                Some(token) if self.is_good(&token).await? => {}
+                _ => return Ok(None),
+            }
+        }
+        if source == Source::Account {
+            let account = self.account(login.subject.as_str()).await?;
+            let Some(account) = account.filter(|account| !account.disabled) else { return Ok(None) };
+            let Some(identity) = of_account(&account, credential) else { return Ok(None) };
+            let mut known = identity.known_parts();
+            known.bounds.scopes = said.scopes;
+            known.token = login.token;
+            return Ok(Some(Identity::known(known)));
+        }
+        if source == Source::Htpasswd
+            && !self.htpasswd.as_ref().is_some_and(|file| file.has(login.subject.as_str()))
+        {
+            return Ok(None);
+        }
+        let claims = bearer::Claims { subject: login.subject.to_string(), login: said, ..Default::default() };
+        Ok(of_claims(&claims, credential, None))
+    }
+
+>>>>>>> proof
     async fn account(&self, name: &str) -> Result<Option<Arc<Account>>, AuthError> {
         self.lookup.account(name).await.map_err(|_| DATABASE)
     }

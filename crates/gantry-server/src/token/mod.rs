@@ -19,7 +19,7 @@ use crate::auth::{AuthError, Credential, Identity, login_of};
 use crate::http::audit::About;
 use crate::http::reply::{self, Response, json};
 use crate::http::{
-    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, session_to_read,
+    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, offered, session_to_read,
 };
 use crate::policy::Rules;
 use crate::registry::RegistryError;
@@ -94,7 +94,12 @@ async fn answer(
             Err(error) => Err(error),
         },
     };
-    let identity = met_as(app, &asking, &parts.headers, found, met)?;
+    let offered = match &ask.grant {
+        Grant::Header => offered(&parts.headers),
+        Grant::Password { .. } => "password",
+        Grant::Refresh(_) => "refresh",
+    };
+    let identity = met_as(app, &asking, offered, found, met)?;
     let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
     let access = allowed(&rules, &identity, &ask.scopes);
     let claims = Claims {
