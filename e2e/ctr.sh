@@ -5,27 +5,7 @@ source "$(dirname "$0")/lib.sh"
 need ctr containerd curl openssl python3
 need_sandbox
 
-engine=$DIR/containerd
-mkdir "$engine"
-cat >"$engine/config.toml" <<CONF
-version = 2
-root = "$engine/root"
-state = "$engine/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-address = "$engine/socket"
-[ttrpc]
-address = "$engine/ttrpc"
-CONF
-containerd --config "$engine/config.toml" >"$DIR/containerd.log" 2>&1 &
-containerd=$!
-STARTED[$containerd]=containerd
-export CONTAINERD_ADDRESS=$engine/socket
-for _ in {1..300}; do
-    ctr version >/dev/null 2>&1 && break
-    kill -0 "$containerd" 2>/dev/null || skip "containerd does not run here: $(tail -n 1 "$DIR/containerd.log")"
-    sleep 0.1
-done
+start_containerd
 ctr --version
 
 declare -A digest=(

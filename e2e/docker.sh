@@ -5,18 +5,7 @@ source "$(dirname "$0")/lib.sh"
 need docker dockerd runc curl openssl python3
 need_sandbox
 
-engine=$DIR/docker
-mkdir "$engine"
-export DOCKER_HOST=unix://$engine/docker.sock
-dockerd --host "$DOCKER_HOST" --data-root "$engine/data" --exec-root "$engine/exec" --pidfile "$engine/pid" \
-    --bridge=none --iptables=false --ip6tables=false >"$DIR/dockerd.log" 2>&1 &
-dockerd=$!
-STARTED[$dockerd]=dockerd
-for _ in {1..300}; do
-    docker info >/dev/null 2>&1 && break
-    kill -0 "$dockerd" 2>/dev/null || skip "dockerd does not run here: $(tail -n 1 "$DIR/dockerd.log")"
-    sleep 0.1
-done
+start_dockerd
 docker version --format 'client {{.Client.Version}}, server {{.Server.Version}}'
 
 declare -A id=(

@@ -140,6 +140,49 @@ stop() {                                                    # ends the last Gant
     return 0
 }
 
+# --- Engines -------------------------------------------------------------------------------------------------------
+
+start_dockerd() {                                           # a dockerd of its own, on a private socket; sets DOCKER_HOST
+    local dockerd _
+    engine=$DIR/docker
+    mkdir "$engine"
+    export DOCKER_HOST=unix://$engine/docker.sock
+    dockerd --host "$DOCKER_HOST" --data-root "$engine/data" --exec-root "$engine/exec" --pidfile "$engine/pid" \
+        --bridge=none --iptables=false --ip6tables=false >"$DIR/dockerd.log" 2>&1 &
+    dockerd=$!
+    STARTED[$dockerd]=dockerd
+    for _ in {1..300}; do
+        docker info >/dev/null 2>&1 && break
+        kill -0 "$dockerd" 2>/dev/null || skip "dockerd does not run here: $(tail -n 1 "$DIR/dockerd.log")"
+        sleep 0.1
+    done
+}
+
+start_containerd() {                                        # the same with containerd; sets CONTAINERD_ADDRESS and engine
+    local containerd _
+    engine=$DIR/containerd
+    mkdir "$engine"
+    cat >"$engine/config.toml" <<CONF
+version = 2
+root = "$engine/root"
+state = "$engine/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$engine/socket"
+[ttrpc]
+address = "$engine/ttrpc"
+CONF
+    containerd --config "$engine/config.toml" >"$DIR/containerd.log" 2>&1 &
+    containerd=$!
+    STARTED[$containerd]=containerd
+    export CONTAINERD_ADDRESS=$engine/socket
+    for _ in {1..300}; do
+        ctr version >/dev/null 2>&1 && break
+        kill -0 "$containerd" 2>/dev/null || skip "containerd does not run here: $(tail -n 1 "$DIR/containerd.log")"
+        sleep 0.1
+    done
+}
+
 # --- Images --------------------------------------------------------------------------------------------------------
 
 mkimage() { python3 "$E2E/mkimage.py" "$@"; }               # see mkimage.py; prints the digest

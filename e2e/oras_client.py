@@ -10,7 +10,8 @@
     oras_client.py delete  REFERENCE                 the manifest that its tag names
     oras_client.py login   HOST USERNAME PASSWORD    kept in $HOME/.docker/config.json
 
-$ORAS_CA names the CA of a registry that speaks TLS and wants accounts; without it, plain HTTP and none.
+$ORAS_CA names the CA of a registry that speaks TLS and wants accounts; without it, plain HTTP and none. $ORAS_AUTH is `token` to get
+bearer tokens, as the package does by default, and not Basic. $ORAS_CERT and $ORAS_KEY are a client certificate.
 """
 
 import json
@@ -64,7 +65,10 @@ def subject_of(registry, reference):
 
 def main(command, reference, *rest):
     ca = os.environ.get("ORAS_CA")
-    registry = oras.provider.Registry(insecure=ca is None, tls_verify=ca or False, auth_backend="basic")
+    backend = os.environ.get("ORAS_AUTH", "basic")
+    registry = oras.provider.Registry(insecure=ca is None, tls_verify=ca or False, auth_backend=backend)
+    if "ORAS_CERT" in os.environ:
+        registry.session.cert = (os.environ["ORAS_CERT"], os.environ["ORAS_KEY"])
     registry.auth.set_basic_auth("", "")  # until a login is found; without any, the package fails before it asks
     if command == "login":
         registry.login(rest[0], rest[1], hostname=reference)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the clients that e2e/ drives and what the tests break things with, where it may, and says what it did.
 #
-#     scripts/tools.sh          what `make test` uses: packages, crane, regctl, the Python packages oras and schemathesis
+#     scripts/tools.sh          what `make test` uses: packages, crane, regctl, Distribution, the Python packages oras and schemathesis
 #     scripts/tools.sh --all    helm and cosign too (Go programs that take minutes to build)
 #
 # Distribution packages need root and apt; Go programs a Go that is new enough (none is downloaded); Python packages need Python's
@@ -22,7 +22,7 @@ programs=(
     dockerd=docker.io docker=docker-cli podman=podman buildah=buildah skopeo=skopeo
     ctr=containerd runc=runc ip=iproute2 curl=curl openssl=openssl busybox=busybox-static
     faketime=faketime strace=strace mkfs.ext4=e2fsprogs      # for the integration tests
-    slapd=slapd nginx=nginx caddy=caddy htpasswd=apache2-utils
+    slapd=slapd nginx=nginx caddy=caddy htpasswd=apache2-utils jq=jq
 )
 
 packages() {
@@ -97,6 +97,7 @@ python_package() {                                          # python_package NAM
 packages
 go_program crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 go_program regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
+go_program registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
 python_package oras==0.2.43
 python_package schemathesis==4.32.5                          # for tests/admin
 if [[ ${1:-} == --all ]]; then

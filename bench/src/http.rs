@@ -31,6 +31,14 @@ impl Request {
         Self { bytes, is_head: method == "HEAD", expected }
     }
 
+    /// The same with more lines in its head, each with its end. Only for a request without a body.
+    pub(crate) fn with_headers(mut self, lines: &str) -> Self {
+        self.bytes.truncate(self.bytes.len() - 2);
+        self.bytes.extend_from_slice(lines.as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
+        self
+    }
+
     /// A request with a small body, sent in one piece.
     pub(crate) fn with_body(
         method: &str,

@@ -24,6 +24,8 @@ const TIMES: usize = 1000;
 
 enum Measured {
     Read(Action),
+    /// A manifest by tag, by somebody who may.
+    As(Kind),
     PushBlob,
     PushManifest,
 }
@@ -31,6 +33,8 @@ enum Measured {
 const PATHS: &[(Measured, &str)] = &[
     (Measured::Read(Action::Ping), "GET /v2/"),
     (Measured::Read(Action::ManifestGetTag), "GET of a manifest by tag"),
+    (Measured::As(Kind::GantryBearer), "the same with a bearer token"),
+    (Measured::As(Kind::GantryBasic), "the same with a remembered password"),
     (Measured::Read(Action::ManifestHeadDigest), "HEAD of a manifest by digest"),
     (Measured::Read(Action::BlobHead), "HEAD of a blob"),
     (Measured::Read(Action::BlobGetSmall), "GET of a 4 KiB blob"),
@@ -73,8 +77,12 @@ fn run(path: &Measured, times: usize, programs: &Programs, facts: &Facts, direct
         "--fair-sched=yes".to_owned(),
         format!("--callgrind-out-file={}", counts.display()),
     ];
-    let mut server = Server::start_under(Kind::Gantry, programs, directory, &tracer)?;
+    let kind = if let Measured::As(kind) = path { *kind } else { Kind::Gantry };
+    let mut server = Server::start_under(kind, programs, directory, &tracer)?;
     seed::push_small(&server, facts)?;
+    if kind.has_accounts() {
+        server.close_door(programs)?;
+    }
     if matches!(path, Measured::Read(Action::TagsPage)) {
         seed::tags(&server, facts, 200)?;
     }
@@ -86,6 +94,10 @@ fn run(path: &Measured, times: usize, programs: &Programs, facts: &Facts, direct
             Box::new(Fetch { lists: page, next: 0 })
         }
         Measured::Read(action) => Box::new(Fetch { lists: scenarios::requests(*action, facts), next: 0 }),
+        Measured::As(_) => {
+            let lists = scenarios::requests_as(Action::Access, facts, &server.authorization()?);
+            Box::new(Fetch { lists, next: 0 })
+        }
         Measured::PushBlob => {
             Box::new(PushBlobs { repository, template: Template::new(content::SMALL), way: Way::Put })
         }

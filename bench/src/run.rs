@@ -108,11 +108,16 @@ impl Bench<'_> {
             }
             for server in &servers {
                 let begun = Instant::now();
-                if server.kind.is_registry() {
+                if server.kind.has_accounts() {
+                    seed::push_image(server, &self.facts)?;
+                } else if server.kind.is_registry() {
                     seed::fill(server, &self.facts)
                         .with_context(|| format!("filling {}", server.kind.name()))?;
                 }
                 seed::verify(server, &self.facts)?;
+                if server.kind.has_accounts() {
+                    server.close_door(&self.programs)?;
+                }
                 println!(
                     "filled and verified: {} in {:.1} s",
                     server.kind.name(),
@@ -143,7 +148,7 @@ impl Bench<'_> {
             report.notes.push("durable steps were not counted: strace does not work here".to_owned());
             return Ok(());
         }
-        let registries = self.kinds.iter().filter(|kind| kind.is_registry() && **kind != Kind::GantryLog);
+        let registries = self.kinds.iter().filter(|kind| kind.is_registry() && !kind.is_variant());
         for kind in registries {
             let directory = self.scratch.join("steps").join(kind.name());
             let found = steps::count(*kind, &self.programs, &directory);

@@ -32,6 +32,8 @@ pub(crate) enum Action {
     ImagePush,
     /// `ManifestGetTag` once more, beside a Gantry that writes its access log.
     Log,
+    /// `ManifestGetTag` once more, beside Gantrys that know who asks.
+    Access,
     /// Not a load by clients: see `growth`, `steps`.
     Growth,
     Steps,
@@ -80,6 +82,12 @@ pub(crate) const ALL: &[Scenario] = &[
         Action::Mixed,
     ),
     row("log", "GET of a manifest by tag, beside a Gantry with its access log", 8, Action::Log),
+    row(
+        "access",
+        "GET of a manifest by tag, by nobody, with a bearer token and with a password",
+        8,
+        Action::Access,
+    ),
     row("blob-push-small-1", "push of new 4 KiB blobs", 1, Action::BlobPushSmall),
     row("blob-push-small-4", "push of new 4 KiB blobs", 4, Action::BlobPushSmall),
     row("blob-push-small-8", "push of new 4 KiB blobs", 8, Action::BlobPushSmall),
@@ -122,8 +130,9 @@ impl Scenario {
     pub(crate) fn is_for(&self, kind: Kind) -> bool {
         match self.action {
             Action::Log => matches!(kind, Kind::Gantry | Kind::GantryLog),
-            Action::BlobPushLarge => kind.is_registry() && kind != Kind::GantryLog || kind == Kind::Local,
-            _ if matches!(kind, Kind::GantryLog | Kind::Local) => false,
+            Action::Access => kind == Kind::Gantry || kind.has_accounts(),
+            Action::BlobPushLarge => kind.is_registry() && !kind.is_variant() || kind == Kind::Local,
+            _ if kind.is_variant() || kind == Kind::Local => false,
             // Distribution has no such API.
             Action::ReferrersPage => !kind.is_distribution(),
             Action::Mixed | Action::BlobPushSmall | Action::ImagePush => kind.is_registry(),
@@ -146,13 +155,19 @@ impl Scenario {
         }
     }
 
-    /// The clients' work.
-    pub(crate) fn works(&self, facts: &Facts) -> Vec<Box<dyn Work>> {
+    /// The clients' work; `authorization` is a line of the head of requests, or nothing.
+    pub(crate) fn works(&self, facts: &Facts, authorization: &str) -> Vec<Box<dyn Work>> {
         let large = (self.action == Action::BlobPushLarge).then(|| Template::new(content::LARGE));
-        (0..self.clients).map(|client| self.work(facts, client, large.as_ref())).collect()
+        (0..self.clients).map(|client| self.work(facts, client, large.as_ref(), authorization)).collect()
     }
 
-    fn work(&self, facts: &Facts, client: usize, large: Option<&Template>) -> Box<dyn Work> {
+    fn work(
+        &self,
+        facts: &Facts,
+        client: usize,
+        large: Option<&Template>,
+        authorization: &str,
+    ) -> Box<dyn Work> {
         let repository = "bench/push".to_owned();
         match (self.action, large) {
             (Action::BlobPushLarge, Some(template)) => {
@@ -186,9 +201,15 @@ impl Scenario {
                 ];
                 Box::new(Mixed { reads: Fetch { lists, next: client }, writes, step: client })
             }
-            (action, _) => Box::new(Fetch { lists: requests(action, facts), next: client }),
+            (action, _) => Box::new(Fetch { lists: requests_as(action, facts, authorization), next: client }),
         }
     }
+}
+
+/// The requests of a reading action by somebody.
+pub(crate) fn requests_as(action: Action, facts: &Facts, authorization: &str) -> Vec<Vec<Request>> {
+    let with = |request: Request| request.with_headers(authorization);
+    requests(action, facts).into_iter().map(|list| list.into_iter().map(with).collect()).collect()
 }
 
 /// The requests of a reading action; each inner list is one operation.
@@ -203,7 +224,7 @@ pub(crate) fn requests(action: Action, facts: &Facts) -> Vec<Vec<Request>> {
     let places = || (0..64).map(|place| MANY / 128 + place * (MANY - PAGE * 2) / 64);
     let one = match action {
         Action::Ping => get("/v2/"),
-        Action::ManifestGetTag | Action::Log => manifest("GET", "latest"),
+        Action::ManifestGetTag | Action::Log | Action::Access => manifest("GET", "latest"),
         Action::ManifestGetDigest => manifest("GET", &facts.manifest_digest),
         Action::ManifestHeadTag => manifest("HEAD", "latest"),
         Action::ManifestHeadDigest => manifest("HEAD", &facts.manifest_digest),

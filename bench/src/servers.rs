@@ -5,17 +5,24 @@
 //! has by default (what that costs is a scenario of its own).
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::http::{Connection, Request};
+use crate::seed::IMAGE;
 use crate::site;
+
+/// Who asks, where somebody has to.
+const ACCOUNT: &str = "bench";
+const PASSWORD: &str = "a password of usual length";
 
 /// One that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -24,6 +31,10 @@ pub(crate) enum Kind {
     Gantry,
     /// Gantry with its access log, as it comes, written to a file
     GantryLog,
+    /// Gantry with accounts, asked with a bearer token
+    GantryBearer,
+    /// Gantry with accounts, asked with a name and a password
+    GantryBasic,
     /// Distribution 3
     D3,
     /// Distribution 2.8
@@ -42,6 +53,8 @@ impl Kind {
         match self {
             Self::Gantry => "gantry",
             Self::GantryLog => "gantry-log",
+            Self::GantryBearer => "gantry-bearer",
+            Self::GantryBasic => "gantry-basic",
             Self::D3 => "d3",
             Self::D2 => "d2",
             Self::Nginx => "nginx",
@@ -52,7 +65,17 @@ impl Kind {
 
     /// Whether it stores what is pushed.
     pub(crate) fn is_registry(self) -> bool {
-        matches!(self, Self::Gantry | Self::GantryLog | Self::D3 | Self::D2)
+        self.is_gantry() || self.is_distribution()
+    }
+
+    /// Whether it is the Gantry of a scenario of its own.
+    pub(crate) fn is_variant(self) -> bool {
+        self.is_gantry() && self != Self::Gantry
+    }
+
+    /// Whether it is asked with credentials.
+    pub(crate) fn has_accounts(self) -> bool {
+        matches!(self, Self::GantryBearer | Self::GantryBasic)
     }
 
     /// Whether it is Distribution.
@@ -61,7 +84,7 @@ impl Kind {
     }
 
     fn is_gantry(self) -> bool {
-        matches!(self, Self::Gantry | Self::GantryLog)
+        matches!(self, Self::Gantry | Self::GantryLog | Self::GantryBearer | Self::GantryBasic)
     }
 }
 
@@ -76,12 +99,12 @@ impl Programs {
     fn of(&self, kind: Kind) -> Result<PathBuf> {
         let tool = |name: &str| self.tools.join("bin").join(name);
         Ok(match kind {
-            Kind::Gantry | Kind::GantryLog => self.gantry.clone(),
+            kind if kind.is_gantry() => self.gantry.clone(),
             Kind::D3 => tool("distribution3"),
             Kind::D2 => tool("distribution2"),
             Kind::Nginx => tool("nginx"),
             Kind::Hyper => std::env::current_exe()?,
-            Kind::Local => bail!("local is no server"),
+            _ => bail!("local is no server"),
         })
     }
 
@@ -182,6 +205,47 @@ impl Server {
         bail!("{} does not answer", self.kind.name())
     }
 
+    /// Makes the image private, and an account that may pull it.
+    pub(crate) fn close_door(&self, programs: &Programs) -> Result<()> {
+        let administer = |words: &[&str]| -> Result<()> {
+            let mut command = Command::new(&programs.gantry);
+            command.args(words).arg("--data").arg(self.directory.join("data"));
+            let mut child =
+                command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                input.write_all(PASSWORD.as_bytes())?;
+            }
+            let status = child.wait()?;
+            ensure!(status.success(), "gantry {}: {status}", words.join(" "));
+            Ok(())
+        };
+        administer(&["user", "add", ACCOUNT, "--password-stdin"])?;
+        administer(&["namespace", "create", "bench", "--visibility", "private"])?;
+        administer(&["grant", "add", ACCOUNT, "pull", "bench"])
+    }
+
+    /// The header by which requests say who asks: nothing where nobody has to. Bearer tokens end after minutes, so that it
+    /// has to be asked for anew.
+    pub(crate) fn authorization(&self) -> Result<String> {
+        if !self.kind.has_accounts() {
+            return Ok(String::new());
+        }
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{ACCOUNT}:{PASSWORD}"));
+        let basic = format!("Authorization: Basic {encoded}\r\n");
+        if self.kind == Kind::GantryBasic {
+            return Ok(basic);
+        }
+        let path = format!("/v2/token?scope=repository:{IMAGE}:pull");
+        let mut body = Vec::new();
+        Connection::open(self.address)?
+            .send_taking(&Request::new("GET", &path, &basic, 200), &mut |piece| {
+                body.extend_from_slice(piece)
+            })?;
+        let answer: serde_json::Value = serde_json::from_slice(&body)?;
+        let token = answer["token"].as_str().context("no token in the answer")?;
+        Ok(format!("Authorization: Bearer {token}\r\n"))
+    }
+
     /// Ends the server in order.
     pub(crate) fn stop(&mut self) {
         // A tracer would not pass the signal on; its child gets it and the tracer ends with that.
@@ -214,13 +278,17 @@ pub(crate) fn pause(time: Duration) {
 fn configure(command: &mut Command, kind: Kind, directory: &Path, address: SocketAddr) -> Result<()> {
     let data = directory.join("data");
     match kind {
-        Kind::Gantry | Kind::GantryLog => {
+        kind if kind.is_gantry() => {
             command
                 .args(["serve", "--quiet", "--set", "operator.listen=off", "--listen"])
                 .arg(address.to_string());
             command.arg("--data").arg(&data);
-            if kind == Kind::Gantry {
+            if kind != Kind::GantryLog {
                 command.args(["--set", "log.access=false", "--set", "log.level=error"]);
+            }
+            if kind.has_accounts() {
+                // Until it is filled: see `Server::close_door`.
+                command.args(["--set", "auth.anonymous=write"]);
             }
         }
         Kind::D3 | Kind::D2 => {
@@ -237,7 +305,7 @@ fn configure(command: &mut Command, kind: Kind, directory: &Path, address: Socke
         Kind::Hyper => {
             command.arg("serve-site").arg(directory).arg(address.to_string());
         }
-        Kind::Local => bail!("local is no server"),
+        _ => bail!("local is no server"),
     }
     ensure!(kind.is_gantry() || !data.join("gantry.db").exists(), "a directory of another server");
     Ok(())

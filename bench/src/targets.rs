@@ -15,9 +15,11 @@ enum Against {
     Server(Kind),
     /// Another scenario by Gantry.
     Scenario(&'static str),
+    /// The same scenario by Gantry, where what is measured is a variant of it.
+    Variant(Kind),
 }
 
-use Against::{Scenario, Server};
+use Against::{Scenario, Server, Variant};
 
 struct Target {
     what: &'static str,
@@ -67,6 +69,18 @@ const TARGETS: &[Target] = &[
         0.4,
     ),
     target("mixed, of Distribution 3", &["mixed"], Server(Kind::D3), 8.0),
+    target(
+        "manifest GET with a bearer token, of our own without",
+        &["access"],
+        Variant(Kind::GantryBearer),
+        0.8,
+    ),
+    target(
+        "manifest GET with a remembered password, of the same",
+        &["access"],
+        Variant(Kind::GantryBasic),
+        0.7,
+    ),
 ];
 
 const fn target(
@@ -82,11 +96,12 @@ impl Target {
     fn found(&self, figures: &Figures) -> Vec<f64> {
         let figure = |scenario: &str, kind: Kind| figures.get(scenario)?.get(&kind)?.as_ref().ok();
         let ratio = |scenario: &&str| {
-            let other = match self.against {
-                Server(kind) => figure(scenario, kind),
-                Scenario(other) => figure(other, Kind::Gantry),
+            let (own, other) = match self.against {
+                Server(kind) => (Kind::Gantry, figure(scenario, kind)),
+                Scenario(other) => (Kind::Gantry, figure(other, Kind::Gantry)),
+                Variant(kind) => (kind, figure(scenario, Kind::Gantry)),
             };
-            Some(figure(scenario, Kind::Gantry)?.ratio(other?))
+            Some(figure(scenario, own)?.ratio(other?))
         };
         self.scenarios.iter().filter_map(ratio).collect()
     }

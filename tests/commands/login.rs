@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{Shell, administered, host};
-use crate::harness::Gantry;
+use crate::harness::daemon::find;
 use crate::harness::tls::Authority;
+use crate::harness::{Gantry, image, skipped};
 
 fn read(path: &std::path::Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("the file")).expect("JSON")
@@ -147,4 +148,46 @@ async fn credential_helpers_keep_the_secret_where_docker_is_told_to() {
     assert!(!calls.contains("correct horse") && calls.contains("store"), "{calls}");
     fs::write(shell.config(), json!({ "credsStore": "nowhere" }).to_string()).unwrap();
     shell.run(&["user", "list"]).await.code(1).says("docker-credential-nowhere");
+}
+
+/// Another program writes what this one reads, and the other way round.
+#[tokio::test]
+async fn skopeo_and_gantry_read_each_others_credentials() {
+    const TEST: &str = "skopeo_and_gantry_read_each_others_credentials";
+    let Some(skopeo) = find("skopeo") else { return skipped(TEST, "skopeo is not installed") };
+    let app = Gantry::start().await;
+    let shell = Shell::beside(app.data());
+    let add = ["user", "add", "root", "--admin", "--password-stdin"];
+    shell.type_in(&add, "correct horse").await.good();
+    let authfile = shell.home().join("auth.json").display().to_string();
+    let host = app.address().to_string();
+    let skopeo = async |words: &[&str]| {
+        let mut command = std::process::Command::new(&skopeo);
+        command.args(words).args(["--authfile", &authfile, "--tls-verify=false"]).env("HOME", shell.home());
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.unwrap().expect("skopeo runs");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
+    };
+    let url = format!("http://{host}");
+    let list = ["user", "list", "--server", &url, "--authfile", &authfile];
+    let (good, said) = skopeo(&["login", &host, "--username", "root", "--password", "correct horse"]).await;
+    assert!(good, "{said}");
+    shell.plain(&list, "").await.good().prints("root");
+    shell.plain(&["logout", &host, "--authfile", &authfile], "").await.good();
+
+    let repo = app.client().basic("root", "correct horse").at("team/app");
+    repo.push("v1", &image().build()).await;
+    let tags = format!("docker://{host}/team/app");
+    let (good, said) = skopeo(&["list-tags", &tags]).await;
+    assert!(!good, "nobody is logged in: {said}");
+    let login = ["login", &host, "-u", "root", "--password-stdin", "--authfile", &authfile];
+    shell.plain(&login, "correct horse").await.good();
+    let (good, said) = skopeo(&["list-tags", &tags]).await;
+    assert!(good && said.contains("\"v1\""), "{said}");
+    let (good, said) = skopeo(&["logout", &host]).await;
+    assert!(good, "{said}");
+    shell.plain(&list, "").await.code(1).says("there are no credentials");
 }

@@ -40,6 +40,8 @@ pub(crate) struct Client {
     headers: HeaderMap,
     /// Whether answers are those of the registry, which have more to keep than the operator's.
     registry: bool,
+    /// Whether answers are held to anything at all: those of other people's programs are not.
+    ours: bool,
     idle: Arc<Mutex<Vec<Sender>>>,
 }
 
@@ -75,6 +77,7 @@ impl Client {
             http2: false,
             headers: HeaderMap::new(),
             registry: true,
+            ours: true,
             idle: Arc::default(),
         }
     }
@@ -82,6 +85,11 @@ impl Client {
     /// The same for the operator's address.
     pub(super) fn of_operator(self) -> Self {
         Self { registry: false, ..self }
+    }
+
+    /// The same for somebody else's registry.
+    pub(crate) fn of_another(self) -> Self {
+        Self { ours: false, ..self }
     }
 
     /// The same by the control socket of a data directory.
@@ -106,6 +114,13 @@ impl Client {
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.append(name_of(name), value_of(value));
+        client
+    }
+
+    /// The same without credentials.
+    pub(crate) fn nobody(&self) -> Self {
+        let mut client = self.clone();
+        client.headers.remove(header::AUTHORIZATION);
         client
     }
 
@@ -265,6 +280,7 @@ impl Call {
     async fn send(self) -> Result<Answer, String> {
         let what = format!("{} {}", self.method, shown(&self.target));
         let (method, in_v2) = (self.method.clone(), self.client.registry && is_v2(&self.target));
+        let ours = self.client.ours;
         let (mut sender, _) = self.client.take().await?;
         let with_body = !self.body.is_end_stream();
         let mut request = Request::new(self.body);
@@ -295,7 +311,9 @@ impl Call {
             headers: parts.headers,
             body,
         };
-        answer.check(in_v2);
+        if ours {
+            answer.check(in_v2);
+        }
         Ok(answer)
     }
 }

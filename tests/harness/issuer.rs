@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
+use sha2::Digest as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -34,6 +35,21 @@ impl Key {
         let (x, y) = self.pair.public_key_raw().get(1..).expect("a point").split_at(32);
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": self.kid, "use": "sig" })
+    }
+
+    /// The thumbprint of the public key (RFC 7638).
+    pub(crate) fn thumbprint(&self) -> String {
+        let jwk = self.jwk();
+        let text = |name: &str| jwk[name].as_str().expect("text").to_owned();
+        let members = format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, text("x"), text("y"));
+        URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(members))
+    }
+
+    /// A certificate that it signed for itself: PEM, and as `x5c` has it.
+    pub(crate) fn certificate(&self) -> (String, String) {
+        let parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        let certificate = parameters.self_signed(&self.pair).expect("a certificate");
+        (certificate.pem(), base64::engine::general_purpose::STANDARD.encode(certificate.der()))
     }
 
     /// The header of its tokens.
@@ -75,9 +91,13 @@ pub(crate) struct Issuer {
     said: Arc<Said>,
 }
 
+/// What is said to the head of a request; nothing: 401.
+type Answers = Box<dyn Fn(&str) -> Option<Value> + Send + Sync>;
+
 #[derive(Default)]
 struct Said {
     keys: Mutex<Vec<Value>>,
+    more: Mutex<Vec<(String, Answers)>>,
     silent: AtomicBool,
     asked: AtomicUsize,
 }
@@ -113,6 +133,11 @@ impl Issuer {
         *self.said.keys.lock().expect("the keys") = keys.iter().map(|key| key.jwk()).collect();
     }
 
+    /// Answers requests for another path, too.
+    pub(crate) fn at(&self, path: &str, answers: impl Fn(&str) -> Option<Value> + Send + Sync + 'static) {
+        self.said.more.lock().expect("the answers").push((path.to_owned(), Box::new(answers)));
+    }
+
     /// From now on takes connections and answers nothing.
     pub(crate) fn fall_silent(&self) {
         self.said.silent.store(true, Ordering::Relaxed);
@@ -121,6 +146,18 @@ impl Issuer {
     /// How often it was asked for its keys.
     pub(crate) fn asked(&self) -> usize {
         self.said.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Said {
+    fn answer(&self, target: &str, head: &str) -> (&'static str, String) {
+        let path = target.split('?').next().unwrap_or_default();
+        let more = self.more.lock().expect("the answers");
+        match more.iter().find(|(known, _)| known == path).map(|(_, answers)| answers(head)) {
+            Some(Some(document)) => ("200 OK", document.to_string()),
+            Some(None) => ("401 Unauthorized", String::new()),
+            None => ("404 Not Found", String::new()),
+        }
     }
 }
 
@@ -135,7 +172,8 @@ async fn answer(mut stream: TcpStream, address: SocketAddr, said: Arc<Said>) {
     if said.silent.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_secs(300)).await;
     }
-    let (status, document) = match String::from_utf8_lossy(&head).split(' ').nth(1) {
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let (status, document) = match head.split(' ').nth(1) {
         Some("/.well-known/openid-configuration") => {
             let url = format!("http://{address}");
             ("200 OK", json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string())
@@ -144,7 +182,7 @@ async fn answer(mut stream: TcpStream, address: SocketAddr, said: Arc<Said>) {
             said.asked.fetch_add(1, Ordering::Relaxed);
             ("200 OK", json!({ "keys": *said.keys.lock().expect("the keys") }).to_string())
         }
-        _ => ("404 Not Found", String::new()),
+        target => said.answer(target.unwrap_or_default(), &head),
     };
     let length = document.len();
     let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");

@@ -8,12 +8,15 @@
 //!   assertions. [`raw`] is for what no client library would send.
 //! * [`Repo`] is an actor: a client and a repository, with what people do there. It goes through the public API only.
 //! * [`content`] makes blobs and manifests; all are new each time, so that nothing is there already by chance.
+//! * [`access`] makes accounts, tokens, grants and namespaces ([`Gantry::user`], [`Gantry::grant`]), and what clients do to be somebody
+//!   ([`Client::token_for`], [`Client::bearer`]).
 //! * [`tls`] makes a certificate authority for [`Options::tls`]; accounts come from [`Options::account`].
 //! * [`slapd`] is a real directory (LDAP) beside the server; [`daemon`] starts other people's programs, and ends them;
 //!   [`issuer`] is one whose tokens count; [`page`] is a page of `docs/how-to` that is done as it says.
 //!
 //! What this is not: a way into the server. Nothing here links the server or reads its database.
 
+pub(crate) mod access;
 pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod content;

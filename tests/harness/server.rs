@@ -184,6 +184,12 @@ impl Gantry {
         self.dir.path()
     }
 
+    /// Writes another text into the file of [`Options::file`]; the server does not know of it by itself.
+    pub(crate) fn rewrite_file(&self, text: &str) {
+        let file = self.arguments.iter().skip_while(|argument| *argument != "--config").nth(1);
+        std::fs::write(file.expect("a configuration file"), text).expect("written");
+    }
+
     /// Ends it at once, as a power cut would.
     pub(crate) fn kill9(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::auth::{AuthError, Credential, Identity};
 use crate::http::{
-    Door, Met, Peer, Problem, RequestId, Response, SESSION_COOKIE, asking, cookie, met_as, reply,
+    Door, Met, Peer, Problem, RequestId, Response, SESSION_COOKIE, asking, cookie, met_as, offered, reply,
 };
 use crate::policy::Rules;
 use crate::registry::ByteSource;
@@ -264,7 +264,7 @@ impl<'a> Call<'a> {
         let secret = cookie(&self.parts.headers, SESSION_COOKIE);
         let asking = asking(self.app, peer, self.parts, secret, &self.door.service);
         let found = self.app.access.auth.identify(&asking).await;
-        self.caller = met_as(self.app, &asking, &self.parts.headers, found, &mut self.met)?;
+        self.caller = met_as(self.app, &asking, offered(&self.parts.headers), found, &mut self.met)?;
         if self.caller.credential == Credential::Session
             && let Some(secret) = secret
         {
@@ -277,8 +277,14 @@ impl<'a> Call<'a> {
     /// Asks the chain of identity whose a name and password are.
     async fn ask(&self, peer: &Peer, name: &str, password: &str) -> Result<Identity, Problem> {
         let asking = asking(self.app, peer, self.parts, None, &self.door.service);
+<<<<<<< HEAD
         let found = self.app.access.auth.login(name, password, &asking).await;
         Ok(met_as(self.app, &asking, &self.parts.headers, found, &mut Met::default())?)
+=======
+        let asking = Asking { authorization, certificate: None, ..asking };
+        let found = self.app.access.auth.identify(&asking).await;
+        Ok(met_as(self.app, &asking, offered(&self.parts.headers), found, &mut Met::default())?)
+>>>>>>> proof
     }
 
     /// A change by a cookie must come from a page of ours.

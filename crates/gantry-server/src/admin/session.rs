@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
+use gantry_storage::Timestamp;
 use gantry_storage::meta::access::{AuditEntry, Login, LoginKind};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -110,13 +111,15 @@ pub(super) async fn begin(call: &Call<'_>, new: NewSession) -> Result<Response, 
     let Gate::Network(peer) = call.gate else {
         return Err(Problem::Invalid("there are no sessions here: whoever asks is the operator".to_owned()));
     };
+    let asked = Timestamp::now();
     let identity = call.ask(peer, &new.user, &new.password).await?;
     // A token given as the password is one to the chain; it is for programs, which have no use for a session.
     if identity.credential != Credential::Password || !identity.may_administer() {
         return Err(Problem::Auth(AuthError::Refused));
     }
     let lifetime = if identity.source == Source::Account { LIFETIME } else { LIFETIME_ELSEWHERE };
-    let (secret, expires) = call.app.access.auth.begin(LoginKind::Session, &identity, "", lifetime).await?;
+    let (secret, expires) =
+        call.app.access.auth.begin(LoginKind::Session, &identity, "", asked, lifetime).await?;
     let session = Session {
         csrf_token: csrf_token(&secret),
         user: identity.subject.to_string(),

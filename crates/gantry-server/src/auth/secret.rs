@@ -49,29 +49,48 @@ pub fn hash_of(prefix: &str, secret: &[u8]) -> Option<SecretHash> {
     (formed && check(drawn) == written).then(|| hash(text))
 }
 
-/// Text of a client's for a log or an answer: secrets of ours that were written where something else belongs do not appear in it.
+/// Text of a client's for a log or an answer: secrets of ours, and signed tokens of anybody's, that were written where something else
+/// belongs do not appear in it.
 pub fn redacted(text: &str) -> Cow<'_, str> {
-    let prefixes = [TOKEN_PREFIX, REFRESH_PREFIX, SESSION_PREFIX];
-    let next = |text: &str| prefixes.iter().filter_map(|prefix| text.find(prefix)).min();
-    let Some(mut at) = next(text) else { return Cow::Borrowed(text) };
+    let Some(mut found) = secret_in(text) else { return Cow::Borrowed(text) };
     let (mut shown, mut rest) = (String::new(), text);
     loop {
-        let (before, found) = rest.split_at(at);
-        let (prefix, secret) = found.split_at(TOKEN_PREFIX.len());
-        let length = secret.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let (before, secret) = rest.split_at(found.start);
         shown.push_str(before);
-        shown.push_str(prefix);
-        if length > 0 {
+        shown.push_str(secret.get(..PREFIX).unwrap_or_default());
+        if found.len() > PREFIX {
             shown.push_str("...");
         }
-        rest = secret.get(length..).unwrap_or_default();
-        match next(rest) {
-            Some(next) => at = next,
+        rest = rest.get(found.end..).unwrap_or_default();
+        match secret_in(rest) {
+            Some(next) => found = next,
             None => break,
         }
     }
     shown.push_str(rest);
     Cow::Owned(shown)
+}
+
+/// How long each of our prefixes is.
+const PREFIX: usize = TOKEN_PREFIX.len();
+/// What the header of a signed token (a JSON object) begins with in base64.
+const SIGNED: &str = "eyJ";
+/// Shorter than the header of any token that could be one.
+const SIGNED_MIN: usize = 20;
+
+/// Where the first secret is.
+fn secret_in(text: &str) -> Option<std::ops::Range<usize>> {
+    let run = |from: usize, fits: fn(&u8) -> bool| {
+        from + text.as_bytes().get(from..).unwrap_or_default().iter().take_while(|byte| fits(byte)).count()
+    };
+    let ours =
+        [TOKEN_PREFIX, REFRESH_PREFIX, SESSION_PREFIX].iter().filter_map(|prefix| text.find(prefix)).min();
+    let ours = ours.map(|at| at..run(at + PREFIX, u8::is_ascii_alphanumeric));
+    let signed = text
+        .match_indices(SIGNED)
+        .map(|(at, _)| at..run(at, |byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)))
+        .find(|range| range.len() >= SIGNED_MIN);
+    [ours, signed].into_iter().flatten().min_by_key(|range| range.start)
 }
 
 fn hash(secret: &str) -> SecretHash {
@@ -101,6 +120,12 @@ mod tests {
         );
         assert_eq!(redacted("gty_ plain gts_"), "gty_ plain gts_");
         assert_eq!(redacted("nothing"), "nothing");
+        let signed = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.AAAA-_AAAA";
+        assert_eq!(
+            redacted(&format!("/v2/{signed}/tags/list gty_x, {signed}")),
+            "/v2/eyJh.../tags/list gty_..., eyJh..."
+        );
+        assert_eq!(redacted("eyJ heyJude"), "eyJ heyJude");
     }
 
     #[test]

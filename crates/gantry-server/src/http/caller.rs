@@ -1,7 +1,7 @@
 //! Who makes a request: what it shows goes to the chain, and is counted.
 
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::{ApiError, Door, Peer, SESSION_COOKIE, cookie};
 use crate::app::App;
@@ -17,11 +17,21 @@ pub(crate) fn asking<'a>(
     service: &'a str,
 ) -> Asking<'a> {
     Asking {
-        authorization: parts.headers.get(header::AUTHORIZATION),
+        authorization: authorization(&parts.headers),
         session,
         certificate: peer.certificate_user(),
         address: peer.client(&parts.headers, app.config.trusted_proxies()),
         service,
+    }
+}
+
+/// Of two lines none can be trusted: what is no credentials at all stands for them.
+fn authorization(headers: &HeaderMap) -> Option<&HeaderValue> {
+    static NEITHER: HeaderValue = HeaderValue::from_static("two lines");
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    match (lines.next(), lines.next()) {
+        (_, Some(_)) => Some(&NEITHER),
+        (line, None) => line,
     }
 }
 
@@ -64,21 +74,21 @@ pub(crate) async fn identify(
     };
     let asking = asking(app, peer, parts, session_to_read(parts), &service);
     let found = app.access.auth.identify(&asking).await;
-    Ok(met_as(app, &asking, &parts.headers, found, met)?)
+    Ok(met_as(app, &asking, offered(&parts.headers), found, met)?)
 }
 
-/// Counts what became of credentials, and the request itself (N-24).
+/// Counts what became of credentials, and the request itself (N-24). `offered` is what they were, for those that are nobody's.
 pub(crate) fn met_as(
     app: &App,
     asking: &Asking<'_>,
-    headers: &HeaderMap,
+    offered: &'static str,
     found: Result<Identity, AuthError>,
     met: &mut Met,
 ) -> Result<Identity, AuthError> {
     match &found {
         Ok(identity) if identity.credential == Credential::Nothing => {}
         Ok(identity) => app.metrics.login(identity.credential.as_str(), true),
-        Err(_) => app.metrics.login(offered(headers), false),
+        Err(_) => app.metrics.login(offered, false),
     }
     met.identity = found.as_ref().ok().cloned();
     match app.access.pace.count(met.identity.as_ref(), asking.address) {
@@ -92,7 +102,7 @@ pub(crate) fn met_as(
 }
 
 /// The scheme of the credentials that were refused, as a label.
-fn offered(headers: &HeaderMap) -> &'static str {
+pub(crate) fn offered(headers: &HeaderMap) -> &'static str {
     let header = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     match header.and_then(|bytes| bytes.get(..6)) {
         Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer") => "bearer",

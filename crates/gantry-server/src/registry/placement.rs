@@ -47,8 +47,16 @@ impl Prefixes {
 
     /// Takes others into force.
     pub fn replace<'a>(&self, storages: &Storages, named: impl IntoIterator<Item = (&'a str, &'a str)>) {
-        let number = |(prefix, name): (&str, &str)| Some((prefix.to_owned(), storages.named(name)?.id));
-        let mut prefixes: Vec<_> = named.into_iter().filter_map(number).collect();
+        let number = |(prefix, name): (&str, &str)| {
+            let storage = storages.named(name).map_or(StorageId::ROWS, |storage| storage.id);
+            if storage.is_in_rows() {
+                tracing::error!(
+                    "the namespace `{prefix}` names the storage `{name}`, which is not configured: nothing can be pushed there"
+                );
+            }
+            (prefix.to_owned(), storage)
+        };
+        let mut prefixes: Vec<_> = named.into_iter().map(number).collect();
         prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         self.0.store(Arc::new(prefixes));
     }

@@ -19,7 +19,7 @@ use crate::auth::{AuthError, Credential, Identity, login_of};
 use crate::http::audit::About;
 use crate::http::reply::{self, Response, json};
 use crate::http::{
-    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, session_to_read,
+    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, offered, session_to_read,
 };
 use crate::policy::Rules;
 use crate::registry::RegistryError;
@@ -64,6 +64,7 @@ async fn answer(
     body: RequestBody,
     met: &mut Met,
 ) -> Result<Response, ApiError> {
+    let asked = Timestamp::now();
     let reading = parts.method == Method::GET || parts.method == Method::HEAD;
     if parts.uri.path() == JWKS {
         return match reading {
@@ -80,6 +81,7 @@ async fn answer(
     let service = ask.service.clone().unwrap_or_else(|| door.service.clone());
     let asking = asking(app, peer, parts, session_to_read(parts), &door.service);
     let auth = &app.access.auth;
+    auth.admit(asking.address)?;
     let found = match &ask.grant {
         Grant::Header => match auth.identify(&asking).await {
             // A token that was issued here buys no other: it would never end.
@@ -92,7 +94,12 @@ async fn answer(
             Err(error) => Err(error),
         },
     };
-    let identity = met_as(app, &asking, &parts.headers, found, met)?;
+    let offered = match &ask.grant {
+        Grant::Header => offered(&parts.headers),
+        Grant::Password { .. } => "password",
+        Grant::Refresh(_) => "refresh",
+    };
+    let identity = met_as(app, &asking, offered, found, met)?;
     let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
     let access = allowed(&rules, &identity, &ask.scopes);
     let claims = Claims {
@@ -113,7 +120,7 @@ async fn answer(
         (Grant::Refresh(token), true) => Some(token.clone()),
         (_, true) => {
             let lifetime = app.config.settings.auth.refresh_lifetime.0;
-            let (secret, _) = auth.begin(LoginKind::Refresh, &identity, &service, lifetime).await?;
+            let (secret, _) = auth.begin(LoginKind::Refresh, &identity, &service, asked, lifetime).await?;
             app.metrics.token_issued("refresh");
             Some(secret)
         }
