@@ -93,7 +93,7 @@ routes! {
     UserRemove: DELETE "/api/users/{name}", ServerAdmin, "user.remove", "Removes an account with its tokens, sessions and grants",
         [], None => 204 nothing(), [404, 409];
     LoginsEnd: DELETE "/api/users/{name}/logins", Oneself, "logins.end", "Ends all web sessions and refresh tokens of an account",
-        [], None => 200 gives::<users::Ended>(), [];
+        [], None => 200 gives::<users::Ended>(), [404];
     TokenList: GET "/api/tokens", Own, "token.list", "Lists personal and robot tokens: all for server admins, else what is the caller's to revoke",
         [N, AFTER, SUBJECT], None => 200 gives::<tokens::Tokens>(), [400];
     TokenCreate: POST "/api/tokens", Holder, "token.create", "Makes a personal or robot token; its secret is shown in this answer and never again",
