@@ -319,7 +319,12 @@ impl Auth {
             self.lookup.meta().login_by_hash(LoginKind::Refresh, &hash).await.map_err(|_| DATABASE)?;
         let Some(login) = login.filter(|login| login.expires > Timestamp::now()) else { return Ok(None) };
         match serde_json::from_str::<Payload>(&login.payload) {
-            Ok(payload) if payload.service == service => self.again(&login, Credential::Password).await,
+            Ok(payload) if payload.service == service => {
+                match self.again(&login, Credential::Password).await? {
+                    Some(identity) => self.still(identity).await,
+                    None => Ok(None),
+                }
+            }
             _ => Ok(None),
         }
     }
@@ -576,6 +581,23 @@ impl Auth {
             Identity::plain(Subject::ldap(name), Source::Ldap, Credential::Password).known_parts();
         identity.groups = groups.to_vec();
         Ok(Identity::known(identity))
+    }
+}
+
+impl Auth {
+    /// Somebody of the directory, with the groups of today. `None`: who has left it. Refresh tokens live longer than jobs.
+    async fn still(&self, identity: Identity) -> Result<Option<Identity>, AuthError> {
+        if identity.source != Source::Ldap {
+            return Ok(Some(identity));
+        }
+        let name = identity.subject.as_str().strip_prefix("ldap:");
+        let (Some(ldap), Some(name)) = (&self.ldap, name) else { return Ok(None) };
+        let found = ldap.look_up(name).await.map_err(|_| AuthError::Unavailable("the directory"))?;
+        Ok(found.map(|person| {
+            let mut known = identity.known_parts();
+            known.groups = person.groups;
+            Identity::known(known)
+        }))
     }
 }
 
