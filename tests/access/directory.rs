@@ -70,6 +70,38 @@ async fn a_refresh_token_ends_when_its_owner_leaves_the_directory() {
     refresh().await.status(401);
 }
 
+/// Rights are granted to groups of the directory, to its people, and to those who show certificates, as to accounts.
+#[tokio::test]
+async fn rights_are_granted_to_groups_and_names_of_the_directory() {
+    let Some(slapd) = Slapd::start("directory", &Authority::new()) else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let password = dir.path().join("password");
+    std::fs::write(&password, "a long enough password\n").expect("written");
+    let gantry = options(&slapd.url())
+        .set("auth.ldap.role", "none")
+        .variable("GANTRY_ADMIN_PASSWORD_FILE", password.to_str().expect("a path"))
+        .start()
+        .await;
+    let admin = gantry.client().basic("admin", "a long enough password");
+    let grant = async |subject: &str, pattern: &str| {
+        let body = format!("{{\"subject\":{subject:?},\"role\":\"push\",\"pattern\":{pattern:?}}}");
+        let call = admin.post("/api/grants").header("content-type", "application/json");
+        call.body(body).await.status_in(&[200, 201]);
+    };
+    grant("group:ops", "ops/**").await;
+    grant("group:Staff, EU", "staff/**").await;
+    grant("ldap:Bob", "bob/**").await;
+    let image = image().build();
+    let alice = gantry.client().basic("alice", "alice-secret");
+    alice.at("ops/app").push("v1", &image).await.status(201);
+    alice.at("staff/app").push("v1", &image).await.status(201);
+    let bob = gantry.client().basic("bob", "bob-secret");
+    bob.at("bob/app").push("v1", &image).await.status(201);
+    for stranger in [bob.at("ops/app"), alice.at("bob/app")] {
+        stranger.client.get(&stranger.manifest("v1")).await.status_in(&[403, 404]);
+    }
+}
+
 /// A name that an account has is that account's alone, whatever the directory says.
 #[tokio::test]
 async fn an_account_here_comes_before_one_of_the_directory() {

@@ -6,5 +6,7 @@ mod howto_certificates;
 mod howto_htpasswd;
 mod howto_ldap;
 mod howto_proxy;
+mod howto_tokens;
 mod ldap;
+mod tokens;
 mod waiting;

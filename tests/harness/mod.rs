@@ -10,7 +10,7 @@
 //! * [`content`] makes blobs and manifests; all are new each time, so that nothing is there already by chance.
 //! * [`tls`] makes a certificate authority for [`Options::tls`]; accounts come from [`Options::account`].
 //! * [`slapd`] is a real directory (LDAP) beside the server; [`daemon`] starts other people's programs, and ends them;
-//!   [`page`] is a page of `docs/how-to` that is done as it says.
+//!   [`issuer`] is one whose tokens count; [`page`] is a page of `docs/how-to` that is done as it says.
 //!
 //! What this is not: a way into the server. Nothing here links the server or reads its database.
 
@@ -18,6 +18,7 @@ pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod content;
 pub(crate) mod daemon;
+pub(crate) mod issuer;
 pub(crate) mod page;
 pub(crate) mod raw;
 pub(crate) mod repo;

@@ -145,6 +145,29 @@ impl App {
         self.jobs.list(before, limit).await
     }
 
+    /// Takes from another reading of the configuration what can change while the server runs: namespaces with their grants and tag
+    /// rules, the roles of methods, `auth.anonymous`, `registry.delete` and the level of the log. Gives the tables of what is
+    /// different and waits for a restart.
+    ///
+    /// # Errors
+    /// It would open the server to the network although nobody said so; nothing is changed.
+    pub(crate) async fn rewrite(&self, config: &Config) -> Result<Vec<String>, AppError> {
+        let accounts = self.registry.meta().has_accounts().await;
+        access::closed_door(config, accounts.map_err(|error| AppError::Access(error.to_string()))?)?;
+        self.access.rewrite(config);
+        observe::set_log_level(config.settings.log.level);
+        Ok(self.config.settings.other_tables(&config.settings))
+    }
+
+    /// Removes what has had its time: logins and tokens that ended, keys that nothing is signed with any more, old entries of the
+    /// audit log; and forgets callers that were counted.
+    pub(crate) async fn tidy_access(&self) {
+        self.access.pace.forget();
+        if let Err(error) = self.access.tidy(self.config.settings.audit.keep.0).await {
+            tracing::warn!(%error, "clearing up accounts, tokens and the audit log failed; it is tried again");
+        }
+    }
+
     /// A new request id.
     pub(crate) fn next_request_id(&self) -> u64 {
         self.request_ids.next()

@@ -20,7 +20,8 @@ pub(crate) fn run(mut args: ServeArgs) -> anyhow::Result<()> {
         .max_blocking_threads(64)
         .build()
         .context("starting threads")?;
-    runtime.block_on(gantry_server::serve::serve(config, |greeting| {
+    let reread = || args.settings.load();
+    runtime.block_on(gantry_server::serve::serve(config, reread, |greeting| {
         if !args.quiet {
             crate::say(greeting);
         }

@@ -75,7 +75,7 @@ pub(super) struct Wanted {
     pub(super) pattern: RepoPattern,
 }
 
-pub(super) fn wanted(_: &Call<'_>, new: NewGrant) -> Result<Wanted, Problem> {
+pub(super) fn wanted(_: &Call<'_>, new: &NewGrant) -> Result<Wanted, Problem> {
     let subject: Subject = input::member("subject", &new.subject)?;
     let pattern = match new.pattern.as_str() {
         "/" => RepoPattern::everything(),

@@ -31,7 +31,9 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::auth::{Asking, AuthError, Credential, Identity};
-use crate::http::{Door, Peer, Problem, RequestId, Response, SESSION_COOKIE, asking, cookie, count, reply};
+use crate::http::{
+    Door, Met, Peer, Problem, RequestId, Response, SESSION_COOKIE, asking, cookie, met_as, reply,
+};
 use crate::policy::Rules;
 use crate::registry::ByteSource;
 
@@ -80,7 +82,7 @@ async fn answer(
     request_id: &RequestId,
 ) -> Result<Response, Problem> {
     let mut call = Call::new(app, gate, parts, &found, request_id).await?;
-    let result = match call.identify().await {
+    let mut result = match call.identify().await {
         // What is wrong with a request is told after it is known who asks.
         Ok(()) => match found {
             Found::Route(route, argument) => {
@@ -93,8 +95,9 @@ async fn answer(
         },
         Err(problem) => Err(problem),
     };
-    if let Err(problem) = &result {
-        call.note_refusal(problem);
+    match &mut result {
+        Ok(response) => call.met.stamp(response.headers_mut()),
+        Err(problem) => call.note_refusal(problem),
     }
     result
 }
@@ -142,7 +145,7 @@ async fn dispatch(call: &Call<'_>, route: Route, body: ByteSource) -> Result<Res
         }
         Route::GrantList => grants::list(call, may(About::Nothing)?).await,
         Route::GrantAdd => {
-            let wanted = grants::wanted(call, input::body(&call.parts.headers, body).await?)?;
+            let wanted = grants::wanted(call, &input::body(&call.parts.headers, body).await?)?;
             grants::add(call, may(About::Pattern(&wanted.pattern))?, wanted).await
         }
         Route::GrantRemove => {
@@ -206,6 +209,7 @@ struct Call<'a> {
     /// The client's address, as the audit log has it.
     address: String,
     caller: Identity,
+    met: Met,
     cookie: Option<Cookie>,
     rules: Arc<Rules>,
     request_id: &'a RequestId,
@@ -240,6 +244,7 @@ impl<'a> Call<'a> {
             gate,
             address,
             caller: Identity::anonymous(),
+            met: Met::default(),
             cookie: None,
             rules: app.access.rules().await?,
             request_id,
@@ -259,8 +264,7 @@ impl<'a> Call<'a> {
         let secret = cookie(&self.parts.headers, SESSION_COOKIE);
         let asking = asking(self.app, peer, self.parts, secret, &self.door.service);
         let found = self.app.access.auth.identify(&asking).await;
-        count(self.app, &self.parts.headers, &found);
-        self.caller = found?;
+        self.caller = met_as(self.app, &asking, &self.parts.headers, found, &mut self.met)?;
         if self.caller.credential == Credential::Session
             && let Some(secret) = secret
         {
@@ -275,8 +279,7 @@ impl<'a> Call<'a> {
         let asking = asking(self.app, peer, self.parts, None, &self.door.service);
         let asking = Asking { authorization, certificate: None, ..asking };
         let found = self.app.access.auth.identify(&asking).await;
-        count(self.app, &self.parts.headers, &found);
-        Ok(found?)
+        Ok(met_as(self.app, &asking, &self.parts.headers, found, &mut Met::default())?)
     }
 
     /// A change by a cookie must come from a page of ours, and none may come from a page of others: browsers send certificates and
@@ -322,7 +325,7 @@ impl<'a> Call<'a> {
     async fn changed(&self, changed: Changed, what: &'static str) -> Result<(), Problem> {
         match changed {
             // Whoever comes next, also to log in, finds it in force.
-            Changed::Done => Ok(drop(self.app.access.rules().await?)),
+            Changed::Done => self.app.access.rules().await.map(drop).map_err(Problem::from),
             Changed::Exists => Err(exists(what)),
             Changed::Unknown => Err(Problem::NotFound(what)),
             Changed::LastAdmin => Err(Problem::Conflict {

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gantry_oci::access::Role;
@@ -15,6 +16,7 @@ use tokio::sync::Mutex;
 use super::AppError;
 use crate::auth::bearer::{Bearer, KeyAlgorithm, Keys, SigningKeyRow, generate};
 use crate::auth::foreign::Foreign;
+use crate::auth::pace::Pace;
 use crate::auth::{Addresses, Auth, AuthOpenError, AuthParts, Ldap, Source, password};
 use crate::config::{Config, ConfigError, NamespaceEntry, WrittenGrant};
 use crate::policy::{GrantRule, NamespaceParts, Origin, Parts, Rules};
@@ -23,13 +25,20 @@ use crate::registry::Prefixes;
 /// The name of the account that `GANTRY_ADMIN_PASSWORD_FILE` makes.
 const FIRST_ADMIN: &str = "admin";
 
+/// How long after it was retired a key is kept: no token lives that long.
+const KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Entries of the audit log that go in one transaction.
+const TRIMMED: usize = 1_000;
+
 /// Who is calling, and what they may do.
 pub(crate) struct Access {
     /// Who is calling.
     pub(crate) auth: Auth,
+    /// How often callers may ask.
+    pub(crate) pace: Pace,
     meta: Arc<dyn MetaStore>,
-    /// What does not change while the server runs.
-    written: Parts,
+    /// What the configuration says.
+    written: ArcSwap<Parts>,
     rules: ArcSwap<Rules>,
     /// What the namespaces say of where pushes go.
     placement: (Arc<Prefixes>, Storages),
@@ -50,7 +59,7 @@ impl Access {
     ) -> Result<Self, AppError> {
         let settings = &config.settings.auth;
         let foreign = Foreign::open(&settings.issuer, &settings.oidc).map_err(AuthOpenError::from)?;
-        let issuer = config.settings.server.public_url.clone().unwrap_or_else(|| "gantry".to_owned());
+        let issuer = config.token_issuer();
         let bearer = Bearer::new(issuer, settings.token_lifetime.0, Keys::default());
         let auth = Auth::open(AuthParts {
             meta: Arc::clone(&meta),
@@ -64,19 +73,13 @@ impl Access {
         if let Some(file) = &config.admin_password_file {
             first_admin(&*meta, file).await?;
         }
-        let written = Parts {
-            anonymous: settings.anonymous,
-            accounts: false,
-            delete: config.settings.registry.delete.clone(),
-            namespaces: config.settings.namespace.iter().map(namespace_of_file).collect(),
-            grants: config.grants.iter().map(grant_of_file).collect(),
-            source_roles: source_roles(settings),
-        };
+        let limits = &config.settings.limits;
         let access = Self {
             auth,
+            pace: Pace::new(limits.requests_per_second.0, limits.burst.0),
             meta,
-            rules: ArcSwap::from_pointee(Rules::new(written.clone())),
-            written,
+            rules: ArcSwap::from_pointee(Rules::new(written(config))),
+            written: ArcSwap::from_pointee(written(config)),
             placement,
             generation: AtomicU64::new(u64::MAX),
             compiling: Mutex::default(),
@@ -105,6 +108,23 @@ impl Access {
         Ok(self.rules.load_full())
     }
 
+    /// Takes what another reading of the configuration says of access into force.
+    pub(super) fn rewrite(&self, config: &Config) {
+        self.written.store(Arc::new(written(config)));
+        // No count is this one, so the next request compiles anew.
+        self.generation.store(u64::MAX, Ordering::Release);
+    }
+
+    /// See [`super::App::tidy_access`].
+    pub(super) async fn tidy(&self, keep: Option<Duration>) -> gantry_storage::Result<()> {
+        let now = Timestamp::now();
+        self.meta.remove_expired(now).await?;
+        self.meta.remove_retired_keys(now.minus(KEY_KEPT)).await?;
+        let Some(keep) = keep else { return Ok(()) };
+        while self.meta.trim_audit(now.minus(keep), TRIMMED).await? == TRIMMED as u64 {}
+        Ok(())
+    }
+
     async fn compile(&self) -> gantry_storage::Result<()> {
         self.auth.set_rows(self.meta.has_accounts().await?);
         let keys = self.meta.signing_keys().await?;
@@ -112,10 +132,10 @@ impl Access {
         match Keys::from_rows(&keys) {
             Ok(keys) => self.auth.bearer().replace(keys),
             Err(error) => {
-                tracing::error!(%error, "a signing key cannot be used; those read before stay in force")
+                tracing::error!(%error, "a signing key cannot be used; those read before stay in force");
             }
         }
-        let mut parts = self.written.clone();
+        let mut parts = Parts::clone(&self.written.load());
         parts.accounts = self.auth.has_accounts();
         parts.namespaces.extend(self.meta.namespaces().await?.into_iter().map(|row| NamespaceParts {
             prefix: row.prefix,
@@ -167,6 +187,18 @@ impl Access {
         };
         let audit = AuditEntry { object: row.kid.clone(), ..audit };
         self.meta.rotate_signing_key(row, audit).await.map_err(|error| failed(&error))
+    }
+}
+
+/// What the configuration says of who may do what.
+fn written(config: &Config) -> Parts {
+    Parts {
+        anonymous: config.settings.auth.anonymous,
+        accounts: false,
+        delete: config.settings.registry.delete.clone(),
+        namespaces: config.settings.namespace.iter().map(namespace_of_file).collect(),
+        grants: config.grants.iter().map(grant_of_file).collect(),
+        source_roles: source_roles(&config.settings.auth),
     }
 }
 

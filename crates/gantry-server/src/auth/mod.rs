@@ -19,6 +19,7 @@ mod jwt;
 mod ldap;
 mod lookup;
 mod names;
+pub mod pace;
 pub mod password;
 mod remember;
 pub mod secret;
@@ -47,8 +48,10 @@ pub use identity::{Bounds, Credential, Identity, Known, Source};
 pub use jwt::TokenError;
 pub use ldap::{Ldap, OpenLdapError, Person, Unavailable};
 use lookup::Lookup;
+use pace::Standing;
 use remember::{Remember, Stays};
 use waiting::Waiting;
+pub use waiting::network;
 
 /// Credentials that are nobody's, or cannot be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +74,9 @@ pub enum AuthError {
     /// A system that vouches for callers does not answer.
     #[error("{0} does not answer; try again")]
     Unavailable(&'static str),
+    /// More requests than a caller may make.
+    #[error("too many requests; try again in {} seconds", .0.wait())]
+    TooFast(Standing),
     /// Too many checks for one address at once.
     #[error("too many logins from this address at once; try again")]
     Busy,
@@ -85,6 +91,7 @@ impl AuthError {
             AuthError::NoToken => "token",
             AuthError::Address => "address",
             AuthError::Wait(_) | AuthError::Busy => "too_many",
+            AuthError::TooFast(_) => "rate",
             AuthError::Unavailable(_) => "unavailable",
         }
     }
@@ -432,7 +439,7 @@ impl Auth {
             let stored = self.stored_token(token.as_bytes()).await?.ok_or(AuthError::NoToken)?;
             return self.of_token(&stored).await;
         }
-        if self.foreign.concerns(token) && !self.bearer.concerns(token) {
+        if !self.foreign.is_empty() && !self.bearer.concerns(token) && self.foreign.concerns(token) {
             return self.foreign(token).await;
         }
         let verified =

@@ -47,7 +47,7 @@ impl Drop for Place {
 }
 
 /// What counts as one client: an address, of IPv6 a /64.
-pub(super) fn network(client: IpAddr) -> IpAddr {
+pub fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),

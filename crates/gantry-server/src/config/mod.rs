@@ -29,7 +29,7 @@ pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups,
 pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
 pub(crate) use tokens::{is_url, web_address};
 pub use value::{
-    ByteSize, Limit, OptionalAddress, OptionalSpan, Secret, SecretError, Span, StorageName, Texts,
+    ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Secret, SecretError, Span, StorageName, Texts,
 };
 
 /// The commented example file: every key with its default.

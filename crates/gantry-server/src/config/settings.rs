@@ -3,7 +3,7 @@
 //! One struct for each table of `gantry.example.toml`, in the same order. Nothing here is interpreted;
 //! [`super::Config`] is the second stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gantry_oci::access::{TagPattern, Visibility};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap, MethodRole};
 use super::tokens::{Issuer, Oidc};
-use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Span, StorageName};
+use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Span, StorageName};
 
 /// A table of the file: its keys with their defaults, and nothing else.
 macro_rules! table {
@@ -63,6 +63,29 @@ table! {
         sweep: Sweep = Sweep::default(),
         /// `[verify]`
         verify: Verify = Verify::default(),
+        /// `[audit]`
+        audit: Audit = Audit::default(),
+    }
+}
+
+impl Settings {
+    /// The tables in which `other` differs in something that is only read at the start.
+    pub(crate) fn other_tables(&self, other: &Settings) -> Vec<String> {
+        let fixed = |settings: &Settings| {
+            let mut same = settings.clone();
+            same.namespace = Vec::new();
+            same.auth.anonymous = None;
+            same.auth.htpasswd.role = MethodRole::None;
+            same.auth.ldap.role = MethodRole::None;
+            same.auth.client_certificates.role = MethodRole::None;
+            same.registry.delete = Vec::new();
+            same.log.level = LogLevel::Info;
+            toml::Table::try_from(same).unwrap_or_default()
+        };
+        let (now, then) = (fixed(self), fixed(other));
+        let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let differs = |name: &&&String| now.get(name.as_str()) != then.get(name.as_str());
+        names.iter().filter(differs).map(|name| format!("[{name}]")).collect()
     }
 }
 
@@ -348,6 +371,10 @@ table! {
         idle_timeout: Span = Span(std::time::Duration::from_secs(60)),
         /// The longest silence within a request or an answer.
         body_timeout: Span = Span(std::time::Duration::from_secs(60)),
+        /// Requests in a second that a caller (an account, else an address) may make in the long run; `off`: any number.
+        requests_per_second: Rate = Rate(None),
+        /// Requests that a caller may make at once; `off`: as many as in a second.
+        burst: Rate = Rate(None),
         /// Tags in one page.
         tags_page: usize = 10_000,
         /// Repositories in one page.
@@ -378,5 +405,13 @@ table! {
         interval: OptionalSpan = OptionalSpan(Some(std::time::Duration::from_secs(7 * 24 * 3600))),
         /// Bytes in a second that checking in the background reads at most.
         rate: ByteSize = ByteSize(32 << 20),
+    }
+}
+
+table! {
+    /// `[audit]`: who did what.
+    Audit {
+        /// How long entries are kept; `off`: for good.
+        keep: OptionalSpan = OptionalSpan(Some(std::time::Duration::from_secs(90 * 24 * 3600))),
     }
 }

@@ -32,6 +32,7 @@ one_key!(
     Limit,
     OptionalAddress,
     OptionalSpan,
+    Rate,
     Span,
     StorageName,
     Option<Visibility>,

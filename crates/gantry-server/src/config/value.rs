@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -144,6 +145,32 @@ impl fmt::Display for OptionalSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(span) => Span(span).fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// A number of requests, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub Option<NonZeroU32>);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Rate(None));
+        }
+        text.parse().map(|rate| Rate(Some(rate))).map_err(|_| {
+            format!("`{text}` is not a number of requests: expected a whole number from 1 on, such as 100, or \"off\"")
+        })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(rate) => rate.fmt(f),
             None => f.write_str("off"),
         }
     }
@@ -407,7 +434,7 @@ macro_rules! written_as_text {
         }
     )*};
 }
-written_as_text!(ByteSize, Limit, Span, OptionalSpan, OptionalAddress, Address, StorageName);
+written_as_text!(ByteSize, Limit, Rate, Span, OptionalSpan, OptionalAddress, Address, StorageName);
 
 struct TextVisitor;
 

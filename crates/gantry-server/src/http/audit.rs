@@ -48,7 +48,7 @@ impl About<'_> {
             _ => return,
         };
         self.app.metrics.refused(reason);
-        self.keep(false, failure.to_string());
+        self.keep(false, &failure.to_string());
     }
 
     /// Keeps a change that was made.
@@ -57,11 +57,11 @@ impl About<'_> {
             self.request,
             Some(Request::PutManifest { .. } | Request::DeleteManifest { .. } | Request::DeleteBlob { .. })
         ) {
-            self.keep(true, String::new());
+            self.keep(true, "");
         }
     }
 
-    fn keep(&self, allowed: bool, reason: String) {
+    fn keep(&self, allowed: bool, reason: &str) {
         let subject = self.identity.map(|identity| identity.subject.to_string()).unwrap_or_default();
         let repository =
             self.request.and_then(Request::repository).map(ToString::to_string).unwrap_or_default();
@@ -73,7 +73,7 @@ impl About<'_> {
             object: short(&self.request.map(object).unwrap_or_default()),
             repository,
             allowed,
-            reason: short(&reason),
+            reason: short(reason),
             request: self.id.as_str().to_owned(),
         };
         self.app.audit(entry);

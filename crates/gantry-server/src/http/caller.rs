@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, header};
 
 use super::{ApiError, Door, Peer, SESSION_COOKIE, cookie};
 use crate::app::App;
+use crate::auth::pace::Standing;
 use crate::auth::{Asking, AuthError, Credential, Identity};
 
 /// What a request shows of who makes it.
@@ -31,8 +32,31 @@ pub(crate) fn session_to_read(parts: &Parts) -> Option<&str> {
     if reading { cookie(&parts.headers, SESSION_COOKIE) } else { None }
 }
 
+/// What is known of a request's maker while it is answered.
+#[derive(Default)]
+pub(crate) struct Met {
+    /// Who it is, when that was found out.
+    pub(crate) identity: Option<Identity>,
+    /// How it stands with its requests, when they are counted.
+    pub(crate) standing: Option<Standing>,
+}
+
+impl Met {
+    /// Says in an answer how the caller stands.
+    pub(crate) fn stamp(&self, headers: &mut HeaderMap) {
+        if let Some(standing) = &self.standing {
+            standing.stamp(headers);
+        }
+    }
+}
+
 /// Who makes a request.
-pub(crate) async fn identify(app: &App, peer: &Peer, parts: &Parts) -> Result<Identity, ApiError> {
+pub(crate) async fn identify(
+    app: &App,
+    peer: &Peer,
+    parts: &Parts,
+    met: &mut Met,
+) -> Result<Identity, ApiError> {
     // Only tokens are for a service, and finding out which one is asked takes its time.
     let service = match parts.headers.contains_key(header::AUTHORIZATION) {
         true => Door::of(&app.config, peer, parts).service,
@@ -40,17 +64,31 @@ pub(crate) async fn identify(app: &App, peer: &Peer, parts: &Parts) -> Result<Id
     };
     let asking = asking(app, peer, parts, session_to_read(parts), &service);
     let found = app.access.auth.identify(&asking).await;
-    count(app, &parts.headers, &found);
-    Ok(found?)
+    Ok(met_as(app, &asking, &parts.headers, found, met)?)
 }
 
-/// Counts what became of credentials.
-pub(crate) fn count(app: &App, headers: &HeaderMap, found: &Result<Identity, AuthError>) {
-    match found {
+/// Counts what became of credentials, and the request itself (N-24).
+pub(crate) fn met_as(
+    app: &App,
+    asking: &Asking<'_>,
+    headers: &HeaderMap,
+    found: Result<Identity, AuthError>,
+    met: &mut Met,
+) -> Result<Identity, AuthError> {
+    match &found {
         Ok(identity) if identity.credential == Credential::Nothing => {}
         Ok(identity) => app.metrics.login(identity.credential.as_str(), true),
         Err(_) => app.metrics.login(offered(headers), false),
     }
+    met.identity = found.as_ref().ok().cloned();
+    match app.access.pace.count(met.identity.as_ref(), asking.address) {
+        Ok(standing) => met.standing = standing,
+        Err(standing) => {
+            met.standing = Some(standing);
+            return Err(AuthError::TooFast(standing));
+        }
+    }
+    found
 }
 
 /// The scheme of the credentials that were refused, as a label.

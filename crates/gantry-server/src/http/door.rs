@@ -29,7 +29,8 @@ impl Door {
         };
         let authority = base.split_once("://").map_or(base.as_str(), |(_, rest)| rest);
         let service = authority.split('/').next().unwrap_or_default().to_owned();
-        Self { realm: format!("{base}/v2/token"), base, service, scopes: Vec::new() }
+        let realm = config.settings.auth.realm.clone().unwrap_or_else(|| format!("{base}/v2/token"));
+        Self { realm, base, service, scopes: Vec::new() }
     }
 }
 

@@ -159,6 +159,9 @@ fn auth(error: &AuthError, message: String, door: &Door) -> Answer {
         AuthError::Address => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
         AuthError::Busy => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, 1),
         AuthError::Wait(seconds) => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, *seconds),
+        AuthError::TooFast(standing) => {
+            later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, standing.wait())
+        }
         AuthError::Unavailable(_) => later(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, 5),
     }
 }

@@ -136,6 +136,9 @@ fn tell(problem: &Problem, browser: bool) -> Told {
             AuthError::Address => told(StatusCode::FORBIDDEN, Some("address")),
             AuthError::Busy => later(told(StatusCode::TOO_MANY_REQUESTS, None), 1),
             AuthError::Wait(seconds) => later(told(StatusCode::TOO_MANY_REQUESTS, None), *seconds),
+            AuthError::TooFast(standing) => {
+                later(told(StatusCode::TOO_MANY_REQUESTS, Some("rate")), standing.wait())
+            }
             AuthError::Unavailable(_) => later(told(StatusCode::SERVICE_UNAVAILABLE, None), 5),
             _ => challenge(told(StatusCode::UNAUTHORIZED, Some("credentials")), browser),
         },

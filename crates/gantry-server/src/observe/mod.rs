@@ -3,5 +3,5 @@
 mod log;
 mod metrics;
 
-pub use log::start as start_log;
+pub use log::{set_level as set_log_level, start as start_log};
 pub use metrics::{Metrics, Outcome, StoreReadings, Sweep, VerifyCounts};

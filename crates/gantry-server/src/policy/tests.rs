@@ -166,7 +166,7 @@ fn n_16_visibility() {
         (None, bob.clone(), "open/a", "pull", true),
         (None, bob.clone(), "open/closed/a", "", false),
         (None, bob.clone(), "veiled/a", "pull", false),
-        (None, bob.clone(), "elsewhere", "", false),
+        (None, bob, "elsewhere", "", false),
         (None, dev, "open/closed/a", "pull", true),
         (None, alice(), "veiled", "pull,push", true),
         (None, alice(), "veiledness", "", false),

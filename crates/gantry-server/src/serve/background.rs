@@ -12,6 +12,8 @@ use crate::app::App;
 const FILES: Duration = Duration::from_secs(5);
 /// How often free space is measured.
 const SPACE: Duration = Duration::from_secs(15);
+/// How often logins, tokens and entries of the audit log that have had their time are removed.
+const ACCESS: Duration = Duration::from_secs(60);
 /// How often bytes that no upload session knows are looked for.
 const ORPHANS: Duration = Duration::from_secs(3600);
 /// How soon after the start the first sweep begins at the latest.
@@ -68,6 +70,13 @@ pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
     }
     let jobs = Arc::clone(&app.jobs);
     tasks.spawn(async move { jobs.run().await });
+    let this = Arc::clone(app);
+    tasks.spawn(async move {
+        loop {
+            this.tidy_access().await;
+            tokio::time::sleep(ACCESS).await;
+        }
+    });
     let verifier = app.registry.verifier().clone();
     tasks.spawn(async move { verifier.run().await });
     let verifier = app.registry.verifier().clone();

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use crate::app::{App, AppError};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 pub use greeting::Greeting;
 #[cfg(feature = "fuzzing")]
@@ -57,11 +57,15 @@ pub enum ServeError {
     },
 }
 
-/// Serves until SIGTERM or SIGINT, then lets requests under way finish. `greet` is called once it is ready.
+/// Serves until SIGTERM or SIGINT, then lets requests under way finish. `greet` is called once it is ready, `reread` at each SIGHUP.
 ///
 /// # Errors
 /// The server did not start.
-pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), ServeError> {
+pub async fn serve(
+    config: Config,
+    reread: impl Fn() -> Result<Config, ConfigError>,
+    greet: impl FnOnce(&Greeting),
+) -> Result<(), ServeError> {
     let tls =
         config.tls.as_ref().map(|files| tls::Tls::open(files, &config.settings.server.tls)).transpose()?;
     // Before an address is taken: whether it may be, the accounts say.
@@ -95,8 +99,9 @@ pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), 
     tracing::info!(address = %greeting.registry, "serving");
 
     while let Signal::Reload = signals.next().await {
-        tracing::info!("reloading the certificate and the accounts; other settings change with a restart");
+        tracing::info!("reloading the certificate, the accounts and the configuration");
         background::reload(&app, tls.as_deref()).await;
+        reconfigure(&app, reread()).await;
     }
     tracing::info!("stopping: no new connections, requests under way may finish");
     app.draining.store(true, Ordering::Relaxed);
@@ -113,6 +118,24 @@ pub async fn serve(config: Config, greet: impl FnOnce(&Greeting)) -> Result<(), 
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Takes a new reading of the configuration into force as far as that goes, and says what it did not take.
+async fn reconfigure(app: &App, reread: Result<Config, ConfigError>) {
+    let taken = match reread {
+        Ok(config) => app.rewrite(&config).await,
+        Err(error) => Err(error.into()),
+    };
+    match taken {
+        Ok(waiting) if waiting.is_empty() => tracing::info!("the configuration is in force"),
+        Ok(waiting) => tracing::warn!(
+            tables = waiting.join(", "),
+            "the configuration is in force, but for changes in these tables, which wait for a restart"
+        ),
+        Err(error) => {
+            tracing::error!(%error, "the configuration was not reloaded; the old one stays in force");
+        }
+    }
 }
 
 /// Connections that wait to be accepted (the system may allow fewer): who finds no place waits for a second and more.

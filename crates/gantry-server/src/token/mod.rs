@@ -18,7 +18,9 @@ use crate::auth::bearer::Claims;
 use crate::auth::{AuthError, Credential, Identity, login_of};
 use crate::http::audit::About;
 use crate::http::reply::{self, Response, json};
-use crate::http::{ApiError, Door, Peer, RequestBody, RequestId, asking, error, session_to_read};
+use crate::http::{
+    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, session_to_read,
+};
 use crate::policy::Rules;
 use crate::registry::RegistryError;
 use ask::{Ask, Grant};
@@ -40,7 +42,8 @@ pub(crate) async fn handle(
     body: RequestBody,
     request_id: &RequestId,
 ) -> Response {
-    let mut response = match answer(app, peer, parts, body).await {
+    let mut met = Met::default();
+    let mut response = match answer(app, peer, parts, body, &mut met).await {
         Ok(response) => response,
         Err(failure) => {
             About { app, peer, parts, id: request_id, identity: None, request: None }.refused(&failure);
@@ -48,11 +51,19 @@ pub(crate) async fn handle(
         }
     };
     let headers = response.headers_mut();
+    met.stamp(headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
 
-async fn answer(app: &App, peer: &Peer, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {
+async fn answer(
+    app: &App,
+    peer: &Peer,
+    parts: &Parts,
+    body: RequestBody,
+    met: &mut Met,
+) -> Result<Response, ApiError> {
     let reading = parts.method == Method::GET || parts.method == Method::HEAD;
     if parts.uri.path() == JWKS {
         return match reading {
@@ -69,18 +80,19 @@ async fn answer(app: &App, peer: &Peer, parts: &Parts, body: RequestBody) -> Res
     let service = ask.service.clone().unwrap_or_else(|| door.service.clone());
     let asking = asking(app, peer, parts, session_to_read(parts), &door.service);
     let auth = &app.access.auth;
-    let identity = match &ask.grant {
-        Grant::Header => {
-            let identity = auth.identify(&asking).await?;
+    let found = match &ask.grant {
+        Grant::Header => match auth.identify(&asking).await {
             // A token that was issued here buys no other: it would never end.
-            match identity.credential {
-                Credential::Bearer => return Err(AuthError::Refused.into()),
-                _ => identity,
-            }
-        }
-        Grant::Password { username, password } => auth.login(username, password, &asking).await?,
-        Grant::Refresh(token) => auth.refresh(token, &service).await?.ok_or(AuthError::NoToken)?,
+            Ok(identity) if identity.credential == Credential::Bearer => Err(AuthError::Refused),
+            found => found,
+        },
+        Grant::Password { username, password } => auth.login(username, password, &asking).await,
+        Grant::Refresh(token) => match auth.refresh(token, &service).await {
+            Ok(found) => found.ok_or(AuthError::NoToken),
+            Err(error) => Err(error),
+        },
     };
+    let identity = met_as(app, &asking, &parts.headers, found, met)?;
     let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
     let access = allowed(&rules, &identity, &ask.scopes);
     let claims = Claims {
@@ -94,7 +106,9 @@ async fn answer(app: &App, peer: &Peer, parts: &Parts, body: RequestBody) -> Res
         .sign(&claims, Timestamp::now())
         .map_err(|error| ApiError::BadTokenRequest(error.to_string()))?;
     app.metrics.token_issued("bearer");
-    let refresh_token = match (&ask.grant, ask.offline && !identity.is_anonymous()) {
+    // Who comes with a token that ends in minutes is not given a secret that lasts for months.
+    let lasting = !identity.is_anonymous() && identity.credential != Credential::IdentityToken;
+    let refresh_token = match (&ask.grant, ask.offline && lasting) {
         (_, false) => None,
         (Grant::Refresh(token), true) => Some(token.clone()),
         (_, true) => {
@@ -169,6 +183,5 @@ fn keys(app: &App) -> Response {
     let document = app.access.auth.bearer().jwks(Timestamp::now()).to_string();
     let mut response = json(StatusCode::OK, "application/jwk-set+json", document.into_bytes());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
-    response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }

@@ -66,7 +66,7 @@ pub(super) async fn delete(
     name: &RepoName,
     reference: &Reference,
 ) -> Result<Response, ApiError> {
-    cx.app.registry.delete_manifest(name, reference, &cx.caller.locks(&name)).await?;
+    cx.app.registry.delete_manifest(name, reference, &cx.caller.locks(name)).await?;
     Ok(accepted_delete(match reference {
         Reference::Digest(digest) => Some(digest),
         Reference::Tag(_) => None,

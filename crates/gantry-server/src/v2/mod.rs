@@ -13,9 +13,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::auth::Identity;
 use crate::http::audit::About;
-use crate::http::{ApiError, Door, Peer, RequestBody, RequestId, Response, error, identify, reply};
+use crate::http::{ApiError, Door, Met, Peer, RequestBody, RequestId, Response, error, identify, reply};
 use crate::policy::{self, Caller, Permit};
 use crate::registry::{Asked, RegistryError};
 
@@ -61,11 +60,11 @@ pub(crate) async fn handle(
     let path = parts.uri.path();
     let request = Request::parse(&parts.method, path, parts.uri.query());
     let endpoint = request.as_ref().map_or_else(|_| classify(path), |request| Some(request.endpoint()));
-    let mut identity = None;
-    let answered = answer(app, peer, parts, request, body, &mut identity).await;
+    let mut met = Met::default();
+    let answered = answer(app, peer, parts, request, body, &mut met).await;
     let asked = Request::parse(&parts.method, path, parts.uri.query()).ok();
     let about =
-        About { app, peer, parts, id: request_id, identity: identity.as_ref(), request: asked.as_ref() };
+        About { app, peer, parts, id: request_id, identity: met.identity.as_ref(), request: asked.as_ref() };
     let mut response = match answered {
         Ok(response) => {
             about.done();
@@ -84,6 +83,7 @@ pub(crate) async fn handle(
             )
         }
     };
+    met.stamp(response.headers_mut());
     response.headers_mut().insert(reply::API_VERSION, HeaderValue::from_static("registry/2.0"));
     (endpoint, response)
 }
@@ -95,10 +95,9 @@ async fn answer(
     parts: &Parts,
     request: Result<Request, RequestError>,
     body: RequestBody,
-    known: &mut Option<Identity>,
+    met: &mut Met,
 ) -> Result<Response, ApiError> {
-    let identity = identify(app, peer, parts).await?;
-    *known = Some(identity.clone());
+    let identity = identify(app, peer, parts, met).await?;
     let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
     let permit = policy::decide(identity, request?, &rules)?;
     dispatch(app, permit, parts, body).await

@@ -1,6 +1,7 @@
 //! Where the keys of one issuer come from, and what is kept of them.
 //!
-//! * A key that is known is used without waiting, while whatever is old is read again beside that.
+//! * A key that is known is used without waiting, while whatever is a little old is read again beside that. After a long pause it is
+//!   read first: what was withdrawn meanwhile does not count once more.
 //! * A key that is not known makes us look once more, but not more often than every few seconds, however many tokens name it, and
 //!   only one looks at a time.
 //! * An issuer that does not answer changes nothing about keys read before, for a day; nor does it hold up anybody else.
@@ -8,6 +9,7 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -25,7 +27,7 @@ use super::bundle::Bundle;
 pub(super) struct Pace {
     /// The shortest time between two looks.
     pub(super) between: Duration,
-    /// What is older is read again.
+    /// What is older is read again; what is twice as old, before it is used.
     pub(super) fresh: Duration,
     /// What is older does not count.
     pub(super) kept: Duration,
@@ -67,7 +69,10 @@ pub(super) struct Source {
     origin: Origin,
     pace: Pace,
     known: ArcSwapOption<Known>,
-    looking: Arc<Mutex<Looking>>,
+    /// When the last look ended. Locked by whoever looks.
+    looking: Arc<Mutex<Option<Instant>>>,
+    /// Whether the last look failed.
+    failing: AtomicBool,
     waiting: Semaphore,
 }
 
@@ -93,13 +98,6 @@ pub(super) struct Key {
     time: Option<RangeInclusive<i64>>,
 }
 
-#[derive(Default)]
-struct Looking {
-    /// When the last look ended.
-    last: Option<Instant>,
-    failed: bool,
-}
-
 /// There is no way to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unknowable;
@@ -120,6 +118,7 @@ impl Source {
             pace,
             known: ArcSwapOption::empty(),
             looking: Arc::default(),
+            failing: AtomicBool::new(false),
             waiting: Semaphore::new(WAITING),
         })
     }
@@ -138,46 +137,53 @@ impl Source {
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Vec<Arc<Key>>, Unknowable> {
-        if let Some(known) = self.known() {
+        if let Some(known) = self.recent().await {
             let keys = known.trusted.matching(kid, algorithm);
             if !keys.is_empty() {
-                if known.read.elapsed() > self.pace.fresh {
-                    self.look_beside();
-                }
                 return Ok(keys);
             }
         }
-        let failed = self.look().await?;
-        match self.known() {
-            Some(known) => {
-                let keys = known.trusted.matching(kid, algorithm);
-                // After a failure a key that we do not know may still be one of theirs.
-                if keys.is_empty() && failed { Err(Unknowable) } else { Ok(keys) }
-            }
-            None => Err(Unknowable),
-        }
+        self.look().await?;
+        let keys = self.known().ok_or(Unknowable)?.trusted.matching(kid, algorithm);
+        // After a failure a key that we do not know may still be one of theirs.
+        if keys.is_empty() && self.failing.load(Ordering::Relaxed) { Err(Unknowable) } else { Ok(keys) }
     }
 
     /// The certificates to which a chain may lead.
     pub(super) async fn bundle(self: &Arc<Self>) -> Result<Bundle, Unknowable> {
-        match self.known() {
-            Some(known) if known.read.elapsed() > self.pace.fresh => self.look_beside(),
-            Some(_) => {}
-            None => drop(self.look().await?),
+        if let Some(known) = self.recent().await {
+            return Ok(known.trusted.bundle.clone());
         }
+        self.look().await?;
         self.known().map(|known| known.trusted.bundle.clone()).ok_or(Unknowable)
+    }
+
+    /// What is known, read again where that is due.
+    async fn recent(self: &Arc<Self>) -> Option<Arc<Known>> {
+        let known = self.known()?;
+        let age = known.read.elapsed();
+        if age <= self.pace.fresh {
+            return Some(known);
+        }
+        // One that did not answer the last time is not waited for again.
+        if age > self.pace.fresh * 2 && !self.failing.load(Ordering::Relaxed) {
+            let _ = self.look().await;
+            return self.known();
+        }
+        self.look_beside();
+        Some(known)
     }
 
     fn known(&self) -> Option<Arc<Known>> {
         self.known.load_full().filter(|known| known.read.elapsed() < self.pace.kept)
     }
 
-    /// Looks, unless somebody did just now. Says whether the last look failed.
-    async fn look(self: &Arc<Self>) -> Result<bool, Unknowable> {
+    /// Looks, unless somebody did just now.
+    async fn look(self: &Arc<Self>) -> Result<(), Unknowable> {
         let _place = self.waiting.try_acquire().map_err(|_| Unknowable)?;
         let looking = Arc::clone(&self.looking).lock_owned().await;
-        if looking.last.is_some_and(|last| last.elapsed() < self.pace.between) {
-            return Ok(looking.failed);
+        if looking.is_some_and(|last| last.elapsed() < self.pace.between) {
+            return Ok(());
         }
         // In a task of its own: a client that hangs up would end the look of everybody who waits for it.
         tokio::spawn(Arc::clone(self).look_with(looking)).await.map_err(|_| Unknowable)
@@ -185,33 +191,31 @@ impl Source {
 
     fn look_beside(self: &Arc<Self>) {
         let Ok(looking) = Arc::clone(&self.looking).try_lock_owned() else { return };
-        if looking.last.is_none_or(|last| last.elapsed() >= self.pace.between) {
+        if looking.is_none_or(|last| last.elapsed() >= self.pace.between) {
             drop(tokio::spawn(Arc::clone(self).look_with(looking)));
         }
     }
 
-    async fn look_with(self: Arc<Self>, mut looking: OwnedMutexGuard<Looking>) -> bool {
+    async fn look_with(self: Arc<Self>, mut looking: OwnedMutexGuard<Option<Instant>>) {
         let began = Instant::now();
         let issuer = &self.issuer;
         let read = tokio::time::timeout(LOOK_MAX, self.read()).await;
-        match read.unwrap_or_else(|_| Err(FetchError("did not answer in time".to_owned()))) {
+        let read = read.unwrap_or_else(|_| Err(FetchError("did not answer in time".to_owned())));
+        let failed_before = self.failing.swap(read.is_err(), Ordering::Relaxed);
+        match read {
             Ok(trusted) => {
-                if std::mem::take(&mut looking.failed) {
+                if failed_before {
                     tracing::info!(%issuer, "the keys of {issuer} can be read again");
                 }
                 self.known.store(Some(Arc::new(Known { trusted, read: began })));
             }
-            Err(error) if looking.failed => {
+            Err(error) if failed_before => {
                 tracing::debug!(%issuer, %error, "the keys of {issuer} still cannot be read: {error}");
             }
-            Err(error) => {
-                looking.failed = true;
-                tracing::warn!(%issuer, %error, "the keys of {issuer} cannot be read: {error}");
-            }
+            Err(error) => tracing::warn!(%issuer, %error, "the keys of {issuer} cannot be read: {error}"),
         }
         // By its end and not its beginning: those who waited for it take its answer, however long it took.
-        looking.last = Some(Instant::now());
-        looking.failed
+        *looking = Some(Instant::now());
     }
 
     async fn read(self: &Arc<Self>) -> Result<Trusted, FetchError> {

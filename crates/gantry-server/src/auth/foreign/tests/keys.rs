@@ -118,6 +118,11 @@ async fn a_new_key_is_found_and_a_withdrawn_one_counts_no_more() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     foreign.identify(&new_token, now()).await.unwrap();
+
+    // After a pause it is the first token that makes us look, and not the second.
+    web.has_keys("/keys", &[&old]);
+    tokio::time::sleep(QUICK.fresh * 3).await;
+    assert_eq!(refusal(&foreign, &new_token).await, ForeignError::BadToken(TokenError::Key));
 }
 
 #[tokio::test]
