@@ -35,7 +35,7 @@ impl Rooms {
             .set("storage.archive.local.path", &format!("{:?}", self.archive()))
             .set("namespace", &in_archive(archived))
             .set("sweep.interval", "\"off\"")
-            .set("sweep.grace", "\"200ms\"")
+            .set("sweep.grace", "\"1h\"")
             .set("sweep.upload_expiry", "\"200ms\"")
             .set("log.access", "false")
     }

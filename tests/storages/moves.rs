@@ -32,7 +32,7 @@ fn reader(repo: &Repo, images: &[(String, Image)]) -> impl AsyncFnOnce() -> u64 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_moves_while_it_is_read_and_pushed_to() {
     let rooms = Rooms::new();
-    let mut app = rooms.options(&[]).set("sweep.grace", "\"1h\"").start().await;
+    let mut app = rooms.options(&[]).start().await;
     let (_, images) = filled(&app, "team/app", 40).await;
     let (_, siblings) = filled(&app, "team", 2).await;
     let (_, others) = filled(&app, "teams/app", 2).await;
@@ -99,7 +99,7 @@ async fn a_namespace_moves_while_it_is_read_and_pushed_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn moves_sweeps_pushes_and_deletes_of_the_same_bytes_lose_nothing() {
     let rooms = Rooms::new();
-    let options = rooms.options(&[]).set("sweep.interval", "\"20ms\"").set("sweep.grace", "\"1h\"");
+    let options = rooms.options(&[]).set("sweep.interval", "\"20ms\"");
     let mut app = options.start().await;
     let (_, images) = filled(&app, "team/app", 25).await;
     for round in 0..4 {
@@ -156,7 +156,7 @@ async fn what_is_damaged_stays_and_is_told_and_the_rest_moves() {
     bytes[33_333] ^= 4;
     std::fs::write(file_in(app.data(), &rotten.digest), bytes).expect("written");
     std::fs::remove_file(file_in(app.data(), &lost.digest)).expect("removed");
-    app.set("namespace", &in_archive(&["team"])).set("sweep.grace", "\"1h\"").restart().await;
+    app.set("namespace", &in_archive(&["team"])).restart().await;
 
     let job = moved(&app, "team", "archive").await;
     assert_eq!(
@@ -192,7 +192,7 @@ async fn a_download_goes_on_while_its_blob_is_moved_and_swept() {
     let mut app = rooms.options(&[]).start().await;
     let blob = Blob::new(24 << 20);
     app.client().at("team/app").push_blob(&blob).await;
-    app.set("namespace", &in_archive(&["team"])).set("sweep.grace", "\"1h\"").restart().await;
+    app.set("namespace", &in_archive(&["team"])).restart().await;
     let repo = app.client().at("team/app");
     let mut slow = TcpStream::connect(app.address()).await.expect("connected");
     let head = format!("GET {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", repo.blob(&blob.digest));
@@ -228,7 +228,7 @@ async fn a_target_without_room_is_waited_for() {
     for blob in &blobs {
         app.client().at("team/app").push_blob(blob).await;
     }
-    app.set("namespace", &in_archive(&["team"])).set("sweep.grace", "\"1h\"").restart().await;
+    app.set("namespace", &in_archive(&["team"])).restart().await;
     let repo = app.client().at("team/app");
     order(&app, "team", "archive").await.expect("an answer");
     let stuck = crate::ops::eventually("it waits for room", async || {

@@ -39,7 +39,7 @@ async fn a_push_goes_to_the_storage_of_the_longest_prefix() {
 #[tokio::test]
 async fn a_blob_deleted_and_swept_in_one_storage_stays_in_the_other() {
     let rooms = Rooms::new();
-    let app = rooms.options(&["team"]).start().await;
+    let mut app = rooms.options(&["team"]).start().await;
     let (archived, other) = (app.client().at("team/app"), app.client().at("other/app"));
     let (both, sibling) = (Blob::new(50_000), app.client().at("team/sibling"));
     for repo in [&archived, &other, &sibling] {
@@ -55,6 +55,7 @@ async fn a_blob_deleted_and_swept_in_one_storage_stays_in_the_other() {
 
     // And by itself, after the grace period: other storages are no other repositories.
     archived.push_blob(&both).await;
+    app.set("sweep.grace", "\"200ms\"").restart().await;
     crate::sweep::lapse(200).await;
     let told = sweep(&app).await;
     assert_eq!((told.count("links"), told.count("blobs"), told.count("files")), (2, 2, 2));
@@ -98,8 +99,7 @@ async fn a_mount_across_storages_becomes_an_upload_unless_the_bytes_are_in_a_row
 #[tokio::test]
 async fn an_upload_ends_in_the_storage_in_which_it_began() {
     let rooms = Rooms::new();
-    let mut app =
-        rooms.options(&[]).set("sweep.upload_expiry", "\"1h\"").set("sweep.grace", "\"1h\"").start().await;
+    let mut app = rooms.options(&[]).set("sweep.upload_expiry", "\"1h\"").start().await;
     let repo = app.client().at("team/app");
     let (begun, later) = (Blob::new(60_000), Blob::new(60_000));
     let location = repo.start_upload().await;

@@ -113,7 +113,7 @@ points! {
     // Work that goes on after a restart: a namespace moves to another storage.
     JobOrdered = "job.ordered", "a job's row is written, not committed";
     JobBegun = "job.begun", "a job is noted as running; nothing of it is done in this process";
-    JobStaged = "job.staged", "a blob's bytes are staged in the target and their hash is right; they are not published";
+    JobStaged = "job.staged", "the bytes of a batch are staged in the target, right, and noted as nobody's; they are not published";
     JobPublished = "job.published", "a blob's bytes are durable in the target; no row there says so";
     JobRelinked = "job.relinked", "a link leads to the target, not committed";
     JobCommitted = "job.committed", "a batch of links leads to the target; the progress is not noted";

@@ -2,10 +2,12 @@
 //!
 //! Which storage that is has been said before ([`super::Placement`]), so pushes go there already; here the rest follows. Bytes
 //! are copied and hashed on the way, become durable in the target, and only then a batch of links goes over in one transaction.
+//! Before bytes get their name there it is noted that they belong to nobody, so that a sweep removes what a crash leaves.
 //! The old row loses its link like that of a deleted blob, and the next sweep removes its file; whoever reads it reads on,
 //! and whoever was about to open it asks its row once more ([`Registry::open_blob`]). Nothing is remembered that the rows do
 //! not say: a move that was cut short anywhere begins again with what is not in its place yet.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -64,8 +66,8 @@ struct Place {
 
 /// What came of copying.
 enum Copied {
-    /// It is durable in the target.
-    There(Option<String>),
+    /// It is whole in the target, without its name.
+    Staged(UploadId),
     /// It was deleted or moved by somebody else.
     Gone,
     /// It stays, for this reason.
@@ -105,14 +107,19 @@ impl Registry {
     pub async fn go_on_moving(&self, order: &Move, moving: &mut Moving) -> Result<bool> {
         let after = moving.after.take().map(|Place { repo, blob }| LinkCursor { repo, blob });
         let LinksPage { links, next } = self.meta.links_below(&order.prefix, after, PAGE).await?;
-        let mut batch = Batch::default();
+        let (mut batch, mut outcome) = (Batch::default(), Ok(()));
         for link in links.into_iter().filter(|link| self.is_to_go(order, link)) {
-            self.take_along(order, link, moving, &mut batch).await?;
+            outcome = self.take_along(order, link, moving, &mut batch).await;
+            if outcome.is_err() {
+                break;
+            }
             if batch.bytes >= BATCH {
-                self.go_over(std::mem::take(&mut batch), moving).await?;
+                self.go_over(std::mem::take(&mut batch), order, moving).await?;
             }
         }
-        self.go_over(batch, moving).await?;
+        // What has come so far is not to be copied again.
+        self.go_over(batch, order, moving).await?;
+        outcome?;
         moving.after = next.map(|LinkCursor { repo, blob }| Place { repo, blob });
         if moving.after.is_some() {
             return Ok(true);
@@ -147,17 +154,17 @@ impl Registry {
         let to = &order.to;
         // From before the bytes have their name there until a row says so, or nobody wants them.
         let hold = self.locks.publishing(&link.digest).await;
-        let known = batch.links.iter().find(|other| other.link.digest == link.digest);
-        let (location, copied) = if let Some(known) = known {
-            (known.location.clone(), known.copied)
+        let known = batch.taken.iter().find(|(other, _)| other.digest == link.digest);
+        let staged = if let Some((_, staged)) = known {
+            *staged
         } else if self.meta.has_blob(to.id, &link.digest).await? {
-            (None, false)
+            None
         } else {
             match self.copy(&link, to).await? {
-                Copied::There(location) => {
+                Copied::Staged(upload) => {
                     batch.bytes += link.size;
                     moving.bytes += link.size;
-                    (location, true)
+                    Some(upload)
                 }
                 Copied::Gone => {
                     moving.found = true;
@@ -176,7 +183,7 @@ impl Registry {
             }
         };
         batch.holds.push(hold);
-        batch.links.push(Relink { link, to: to.id, location, copied });
+        batch.taken.push((link, staged));
         Ok(())
     }
 
@@ -192,19 +199,56 @@ impl Registry {
                 self.verifier.lost(link.storage, &link.digest, link.size).await;
                 "its file is missing, or has the wrong length".to_owned()
             }
-            Copied::There(_) | Copied::Gone => String::new(),
+            Copied::Staged(_) | Copied::Gone => String::new(),
         }
     }
 
-    async fn go_over(&self, batch: Batch, moving: &mut Moving) -> Result<()> {
-        if batch.links.is_empty() {
+    async fn go_over(&self, batch: Batch, order: &Move, moving: &mut Moving) -> Result<()> {
+        if batch.taken.is_empty() {
             return Ok(());
         }
+        let staged: Vec<_> = batch.taken.iter().filter_map(|(_, staged)| *staged).collect();
+        let outcome = self.publish_and_relink(batch.taken, &order.to, moving).await;
+        if outcome.is_err() {
+            for upload in staged {
+                discard(&order.to, upload).await;
+            }
+        }
+        drop(batch.holds);
+        outcome
+    }
+
+    async fn publish_and_relink(
+        &self,
+        taken: Vec<(Link, Option<UploadId>)>,
+        to: &Storage,
+        moving: &mut Moving,
+    ) -> Result<()> {
         moving.found = true;
-        let relinked = self.meta.relink(batch.links).await?;
+        // Until a row has them, the bytes belong to nobody. All of these notes share a commit.
+        let copied = taken.iter().filter(|(_, staged)| staged.is_some());
+        let notes = copied.map(|(link, _)| self.meta.free_bytes(to.id, &link.digest, link.size, None));
+        futures_util::future::try_join_all(notes).await?;
+        pass(Point::JobStaged)?;
+        let mut published: HashMap<UploadId, Option<String>> = HashMap::new();
+        let mut links = Vec::with_capacity(taken.len());
+        for (link, staged) in taken {
+            let location = match staged {
+                None => None,
+                // Two repositories have it.
+                Some(upload) if published.contains_key(&upload) => published.get(&upload).cloned().flatten(),
+                Some(upload) => {
+                    let location = to.blobs.publish(&upload, &link.digest, link.size).await?;
+                    pass(Point::JobPublished)?;
+                    published.insert(upload, location.clone());
+                    location
+                }
+            };
+            links.push(Relink { link, to: to.id, location, copied: staged.is_some() });
+        }
+        let relinked = self.meta.relink(links).await?;
         pass(Point::JobCommitted)?;
         moving.done += relinked.moved;
-        drop(batch.holds);
         Ok(())
     }
 
@@ -220,10 +264,8 @@ impl Registry {
         };
         let upload = UploadId::from_uuid(uuid::Uuid::new_v4());
         let copied = self.copy_as(upload, link, handle, to).await;
-        if !matches!(copied, Ok(Copied::There(_)))
-            && let Err(error) = to.blobs.discard(&upload).await
-        {
-            tracing::debug!(%error, "the bytes of a move that failed are left to be cleared up");
+        if !matches!(copied, Ok(Copied::Staged(_))) {
+            discard(to, upload).await;
         }
         copied
     }
@@ -257,10 +299,7 @@ impl Registry {
             return Ok(Copied::Wrong(handle, actual));
         }
         drop(staged);
-        pass(Point::JobStaged)?;
-        let location = to.blobs.publish(&upload, &link.digest, link.size).await?;
-        pass(Point::JobPublished)?;
-        Ok(Copied::There(location))
+        Ok(Copied::Staged(upload))
     }
 
     /// A blob whose file is not there: deleted or moved since its link was read, or lost.
@@ -274,10 +313,17 @@ impl Registry {
     }
 }
 
-/// Links whose bytes are in the target, and the locks that keep them there.
+/// Links whose bytes are whole in the target, staged there or found, and the locks that keep them there.
 #[derive(Default)]
 struct Batch {
-    links: Vec<Relink>,
+    taken: Vec<(Link, Option<UploadId>)>,
     holds: Vec<Publishing>,
     bytes: u64,
+}
+
+/// What does not go away now is cleared up as what an upload left.
+async fn discard(to: &Storage, upload: UploadId) {
+    if let Err(error) = to.blobs.discard(&upload).await {
+        tracing::debug!(%error, "the bytes of a move that failed are left to be cleared up");
+    }
 }

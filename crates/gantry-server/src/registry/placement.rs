@@ -37,7 +37,8 @@ impl Places {
 pub struct Prefixes(ArcSwap<Vec<(String, StorageId)>>);
 
 impl Prefixes {
-    /// Prefixes and names of storages. The names must be those of the store.
+    /// Prefixes and names of storages; of two with one prefix the first counts. What belongs in a storage that is not there cannot be
+    /// pushed: it must not go to another one.
     pub fn new<'a>(storages: &Storages, named: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let prefixes = Self::default();
         prefixes.replace(storages, named);

@@ -35,7 +35,7 @@ pub trait StorageRows {
 
     /// Links that still are as they were read go over to the row of the same digest in another storage, which is made when it is not
     /// there, in one transaction. Rows that lose their last link go, and their files with the next sweep, as if a client had deleted
-    /// them. The bytes must be durable before. Bytes that get no row because nobody wanted them any more go with the next sweep too.
+    /// them. The bytes must be durable before, and have been noted with [`crate::MetaStore::free_bytes`] before that: nobody may want them any more.
     async fn relink(&self, links: Vec<Relink>) -> Result<Relinked>;
 
     /// Whether this storage has the blob, undamaged.

@@ -300,7 +300,19 @@ CREATE INDEX blobs_by_verified ON blobs (verified_at) WHERE damaged_at IS NULL;
 CREATE INDEX blobs_damaged ON blobs (damaged_at) WHERE damaged_at IS NOT NULL;
 CREATE INDEX blobs_by_storage ON blobs (storage) WHERE storage > 1;
 
-ALTER TABLE freed_blobs ADD COLUMN storage INTEGER NOT NULL DEFAULT 1;
+-- No number is used twice: whoever dealt with an entry forgets that one and no later one.
+CREATE TABLE freed_anew (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest   BLOB NOT NULL,
+    storage  INTEGER NOT NULL,
+    size     INTEGER NOT NULL,
+    location TEXT
+) STRICT;
+INSERT INTO freed_anew (id, digest, storage, size, location) SELECT id, digest, 1, size, location FROM freed_blobs;
+DROP TABLE freed_blobs;
+ALTER TABLE freed_anew RENAME TO freed_blobs;
+CREATE INDEX freed_blobs_by_digest ON freed_blobs (digest, storage);
+
 ALTER TABLE uploads ADD COLUMN storage INTEGER NOT NULL DEFAULT 1;
 
 CREATE TABLE jobs (

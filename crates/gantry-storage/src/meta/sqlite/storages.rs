@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row};
 
 use super::value::{DigestColumn, integer, unsigned};
 use super::writer::Batch;
-use super::{ExaminedDatabase, OpenDatabaseError, SqliteMeta, blobs, failure, repos, sweep, verify};
+use super::{ExaminedDatabase, OpenDatabaseError, SqliteMeta, blobs, failure, repos, verify};
 use crate::error::Result;
 use crate::failpoint::Point;
 use crate::meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, Usage};
@@ -176,10 +176,6 @@ fn relink(batch: &mut Batch<'_>, links: &[Relink]) -> rusqlite::Result<Relinked>
         }
         failure::hit(Point::JobRelinked)?;
     }
-    // After all of them: a later link may want the bytes that an earlier one did not.
-    for one in links.iter().filter(|one| one.copied) {
-        sweep::free_bytes(batch, one.to, &one.link.digest, one.link.size, one.location.as_deref())?;
-    }
     Ok(done)
 }
 
@@ -203,6 +199,13 @@ fn go_over(batch: &mut Batch<'_>, Relink { link, to, location, copied }: &Relink
             None => return Ok(false),
         },
     };
+    if *copied {
+        // They belong to somebody now.
+        batch
+            .connection
+            .prepare_cached("DELETE FROM freed_blobs WHERE digest = ?1 AND storage = ?2")?
+            .execute((DigestColumn(link.digest), to.0))?;
+    }
     blobs::relink(batch, &link.repo, repository, &link.digest, (held.id, id))?;
     Ok(true)
 }

@@ -12,6 +12,7 @@ const DEFAULT: StorageId = StorageId::DEFAULT;
 /// Runs every case that takes a second storage.
 pub async fn run(meta: Meta, other: StorageId) {
     the_same_bytes_in_two_storages_are_two_blobs(&meta, other).await;
+    no_entry_of_freed_bytes_is_taken_for_another(&meta, other).await;
     a_mount_stays_within_a_storage(&meta, other).await;
     a_push_takes_its_link_along(&meta, other).await;
     a_push_that_began_elsewhere_leaves_the_link(&meta, other).await;
@@ -68,6 +69,18 @@ async fn the_same_bytes_in_two_storages_are_two_blobs(meta: &Meta, other: Storag
     assert_eq!(freed(meta, &new.digest).await, [other], "what has a row is not freed");
     assert!(meta.unlink_blob(&a, &new.digest).await.expect("done"));
     assert_eq!(freed(meta, &new.digest).await, [other, DEFAULT]);
+}
+
+async fn no_entry_of_freed_bytes_is_taken_for_another(meta: &Meta, other: StorageId) {
+    let mut last = 0;
+    for content in ["one", "two"] {
+        let digest = Digest::sha256(content.as_bytes());
+        meta.free_bytes(other, &digest, 3, None).await.expect("noted");
+        let entry = meta.freed_blobs(last, 9).await.expect("readable").pop().expect("an entry");
+        assert!(entry.number > last, "whoever forgets an entry late forgets no later one");
+        last = entry.number;
+        meta.forget_freed(vec![entry]).await.expect("forgotten");
+    }
 }
 
 async fn a_mount_stays_within_a_storage(meta: &Meta, other: StorageId) {
@@ -174,6 +187,9 @@ async fn links_go_over_one_by_one(meta: &Meta, other: StorageId) {
     moves[1].copied = false;
     assert!(meta.unlink_blob(&a, &digests[2]).await.expect("done"));
     assert_eq!(storage_of(meta, &a, &digests[0]).await, Some(DEFAULT), "in memory from now on");
+    for one in moves.iter().filter(|one| one.copied) {
+        meta.free_bytes(other, &one.link.digest, one.link.size, None).await.expect("noted");
+    }
     let done = meta.relink(moves.clone()).await.expect("done");
     assert_eq!(done, Relinked { moved: 2, changed: 2 });
     assert_eq!(storage_of(meta, &a, &digests[0]).await, Some(other));
