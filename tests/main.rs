@@ -2,9 +2,9 @@
 //!
 //! Tests are named after the items of the protocol reference in `docs/` that they hold; where one story holds several,
 //! its comment names them. `v2_*` is the registry API file by file of the reference, `http` and `concurrency` what lies
-//! beneath and across it, `access` who callers are and how they prove it, `ops` what an operator relies on, `sweep` how garbage goes,
-//! `storages` where bytes lie, `hostile` what an attacker tries, `tidy` how the
-//! code is laid out. See [`harness`] for
+//! beneath and across it, `access` who callers are and how they prove it, `commands` the command line of administration,
+//! `ops` what an operator relies on, `sweep` how garbage goes, `storages` where bytes lie, `hostile` what an attacker tries, `tidy`
+//! how the code is laid out. See [`harness`] for
 //! how a test starts a server and what an actor can do.
 
 #![expect(
@@ -17,6 +17,8 @@
 mod harness;
 
 mod access;
+mod admin;
+mod commands;
 mod concurrency;
 mod docs;
 mod hostile;

@@ -8,6 +8,7 @@ mod connection;
 pub mod mutate;
 mod oci;
 mod server;
+mod sources;
 mod tokens;
 
 /// A name, which is also that of the corpus, and what is run.
@@ -19,11 +20,13 @@ pub const TARGETS: &[Target] = &[
     ("basic", server::basic),
     ("certificates", tokens::certificates),
     ("challenge", oci::challenge),
+    ("client_certificate", sources::client_certificate),
     ("config", server::config),
     ("connection", connection::connection),
     ("content_range", oci::content_range),
     ("descriptor", oci::descriptor),
     ("digest", oci::digest),
+    ("directory", sources::directory),
     ("error_document", oci::error_document),
     ("forwarded", server::forwarded),
     ("htpasswd", server::htpasswd),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType};
 
 use crate::harness::tls::{Authority, ClientCertificate};
-use crate::harness::{Gantry, Options};
+use crate::harness::{Gantry, Options, image};
 use crate::ops::eventually;
 
 type Change = fn(Options) -> Options;
@@ -123,6 +123,79 @@ async fn the_name_in_a_certificate_is_the_part_that_was_asked_for() {
     }
 }
 
+/// N-6: the holder of a certificate is somebody, without a password, and may what the method or a grant says.
+#[tokio::test]
+async fn a_certificate_is_a_login() {
+    let (server, clients) = (Authority::new(), Authority::new());
+    let (gantry, _dir) = start(&server, &clients, "optional", |options| {
+        options.set("auth.client_certificates.user", "cn").set("auth.client_certificates.role", "push")
+    })
+    .await;
+    let builder = clients.client("builder");
+    let repo = gantry.client().showing(&server, &builder).repo();
+    repo.client.get("/v2/").await.status(200);
+    let image = image().build();
+    repo.push("v1", &image).await.status(201);
+    repo.has_manifest("v1", &image.manifest).await;
+    repo.client.delete(&repo.manifest("v1")).await.status(403).error("DENIED");
+    let h2 = gantry.client().http2(Some(&server)).showing(&server, &builder);
+    h2.get(&repo.manifest("v1")).await.status(200);
+
+    gantry.client().get(&repo.manifest("v1")).await.status(401);
+    let odd = gantry.client().showing(&server, &clients.client("odd name"));
+    odd.get(&repo.manifest("v1")).await.status(401);
+    // What is presented in a request is what counts, and if it is wrong nothing stands in for it.
+    for header in ["Basic YWxpY2U6d3Jvbmc=", "Basic nonsense", "Bearer nonsense"] {
+        repo.client.get(&repo.manifest("v1")).header("authorization", header).await.status(401);
+    }
+    for nobody in ["Basic Og==", "Bearer", "Token"] {
+        repo.client.get(&repo.manifest("v1")).header("authorization", nobody).await.status(200);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_names_an_account_of_that_name() {
+    let (server, clients) = (Authority::new(), Authority::new());
+    let dir = tempfile::tempdir().expect("a directory");
+    let password = dir.path().join("password");
+    std::fs::write(&password, "a long enough password\n").expect("written");
+    let ca = clients.write(&dir.path().join("clients.pem"));
+    let gantry = Gantry::options()
+        .tls(&server)
+        .set("server.tls.client_ca", &format!("{ca:?}"))
+        .set("server.tls.client_certificates", "optional")
+        .set("auth.client_certificates.user", "cn")
+        .variable("GANTRY_ADMIN_PASSWORD_FILE", password.to_str().expect("a path"))
+        .start()
+        .await;
+    let admin = gantry.client().showing(&server, &clients.client("admin")).repo();
+    let image = image().build();
+    admin.push("v1", &image).await.status(201);
+    let stranger = gantry.client().showing(&server, &clients.client("stranger"));
+    stranger.get("/v2/").await.status(200);
+    stranger.get(&admin.manifest("v1")).await.status_in(&[403, 404]);
+    // Names have a case.
+    let shouting = gantry.client().showing(&server, &clients.client("ADMIN"));
+    shouting.get(&admin.manifest("v1")).await.status_in(&[403, 404]);
+}
+
+/// Behind a proxy the certificate is the proxy's: those for whom it speaks are not the proxy.
+#[tokio::test]
+async fn a_proxys_certificate_is_nobodys() {
+    let (server, clients) = (Authority::new(), Authority::new());
+    let (gantry, _dir) = start(&server, &clients, "required", |options| {
+        options
+            .set("auth.client_certificates.user", "cn")
+            .set("auth.client_certificates.role", "admin")
+            .set("server.trusted_proxies", "['127.0.0.1/32']")
+    })
+    .await;
+    let proxy = gantry.client().showing(&server, &clients.client("proxy"));
+    for client in [proxy.clone(), proxy.with("x-forwarded-for", "192.0.2.7")] {
+        client.get("/v2/some/tags/list").await.status(401);
+    }
+}
+
 #[tokio::test]
 async fn new_authorities_of_clients_are_taken_into_use_without_a_restart() {
     let (server, old, new) = (Authority::new(), Authority::new(), Authority::new());
@@ -134,10 +207,9 @@ async fn new_authorities_of_clients_are_taken_into_use_without_a_restart() {
 
     // Both for a while, as one changes authorities.
     std::fs::write(&file, old.pem() + &new.pem()).expect("written");
-    eventually("the new one is known", async || {
-        gets_in(&gantry, &server, Some(&new_client)).await.then_some(())
-    })
-    .await;
+    let with = |certificate| gantry.client().showing(&server, certificate);
+    eventually("the new one is known", async || with(&new_client).get("/v2/").try_send().await.ok()).await;
+    assert!(gets_in(&gantry, &server, Some(&new_client)).await);
     assert!(gets_in(&gantry, &server, Some(&old_client)).await);
 
     std::fs::write(&file, "nonsense").expect("written");
@@ -145,10 +217,8 @@ async fn new_authorities_of_clients_are_taken_into_use_without_a_restart() {
     assert!(gets_in(&gantry, &server, Some(&new_client)).await, "what was good stays in use");
 
     new.write(&file);
-    eventually("the old one is gone", async || {
-        (!gets_in(&gantry, &server, Some(&old_client)).await).then_some(())
-    })
-    .await;
+    eventually("the old one is gone", async || with(&old_client).get("/v2/").try_send().await.err()).await;
+    assert!(!gets_in(&gantry, &server, Some(&old_client)).await);
     assert!(gets_in(&gantry, &server, Some(&new_client)).await);
 }
 

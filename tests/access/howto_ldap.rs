@@ -3,7 +3,8 @@
 use gantry_server::auth::Ldap;
 use gantry_server::config::{Config, Sources, load};
 
-use crate::harness::page::Page;
+use crate::harness::Gantry;
+use crate::harness::page::{Page, shell};
 use crate::harness::server::run_with;
 use crate::harness::slapd::Slapd;
 use crate::harness::tls::Authority;
@@ -57,12 +58,18 @@ async fn howto_ldap_logins() {
     ] {
         let file = slapd.file("gantry.toml");
         std::fs::write(&file, settings).expect("written");
-        let settings = load(&Sources { file: Some(file), ..Sources::default() }).expect("settings");
-        let config = Config::new(settings, "data".into()).expect("a configuration");
+        let read = load(&Sources { file: Some(file), ..Sources::default() }).expect("settings");
+        let config = Config::new(read, "data".into()).expect("a configuration");
         let ldap = Ldap::open(&config.ldap.expect("a directory")).expect("a directory");
         let password = if name == "bob" { "bob-secret" } else { "alice-secret" };
         let person = ldap.check(name, password.as_bytes()).await.expect("an answer").expect("somebody");
         assert_eq!(person.groups, groups, "{name}");
         assert_eq!(ldap.check(name, b"wrong").await, Ok(None));
     }
+    let gantry = Gantry::options().file(&first).start().await;
+    let [try_it] = page.blocks("sh").try_into().expect("one block to try it");
+    let try_it = try_it.replace("https://registry.example.com", &format!("http://{}", gantry.address()));
+    let (good, said) = shell(&try_it, gantry.dir(), &[("PASSWORD", "alice-secret")]);
+    assert!(good, "{said}");
+    assert!(!shell(&try_it, gantry.dir(), &[("PASSWORD", "wrong")]).0);
 }

@@ -149,6 +149,22 @@ async fn two_entries_of_one_name_are_nobody() {
     assert_eq!(many.check("alice", b"alice-secret").await, Ok(None), "and more than two, too");
 }
 
+/// Who is somebody by a login of long ago must still be there.
+#[tokio::test]
+async fn a_name_can_be_looked_up_without_a_password() {
+    let Some(slapd) = Slapd::start("ldap", &Authority::new()) else { return };
+    let ldap = searching(&slapd, &[("user_filter", "(|(uid={})(mail={}))")]);
+    assert_eq!(ldap.look_up("alice").await, person("alice", &["Staff, EU", "ops"]));
+    assert_eq!(ldap.look_up("Bob").await, person("Bob", &[]));
+    for nobody in ["nobody", "Alice", "bob", "ann@example.com", "*", "twin", "", "alice)(uid=*"] {
+        assert_eq!(ldap.look_up(nobody).await, Ok(None), "{nobody}");
+    }
+    let others = searching(&slapd, &[("user_filter", "(&(objectClass=posixAccount)(uid={}))")]);
+    assert_eq!(others.look_up("alice").await, Ok(None), "what else is asked of users is asked here, too");
+    let hidden = searching(&slapd, &[("bind_password", "wrong")]);
+    assert_eq!(hidden.look_up("alice").await, Err(Unavailable));
+}
+
 #[tokio::test]
 async fn tls_needs_a_certificate_that_is_trusted() {
     let authority = Authority::new();

@@ -1,6 +1,7 @@
 //! Who callers are, and how they prove it: directories, certificates, and what stands before the server.
 
 mod certificates;
+mod directory;
 mod howto_certificates;
 mod howto_htpasswd;
 mod howto_ldap;
@@ -8,3 +9,4 @@ mod howto_proxy;
 mod howto_tokens;
 mod ldap;
 mod tokens;
+mod waiting;

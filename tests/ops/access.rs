@@ -180,7 +180,7 @@ async fn wrong_passwords_without_end_are_told_to_wait() {
         let answer = attack.await.expect("an answer").status_in(&[401, 429]);
         if answer.status == 429 {
             told_to_wait += 1;
-            answer.error("TOOMANYREQUESTS").header("retry-after", "1");
+            assert!(answer.error("TOOMANYREQUESTS").get("retry-after").is_some());
         }
     }
     assert!(told_to_wait > 0, "eighty at once are more than an address has places for");

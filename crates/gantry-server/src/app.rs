@@ -134,6 +134,8 @@ impl App {
     /// # Errors
     /// What cannot be done, and a store that failed.
     pub async fn start_move(&self, prefix: &str, to: &str) -> Result<u64, JobError> {
+        // Where the namespace is by now.
+        self.access.rules().await?;
         self.jobs.start_move(prefix, to).await
     }
 

@@ -46,3 +46,18 @@ pub fn key_set(document: &[u8]) -> Vec<(String, String)> {
 pub fn chain(bundle: &[u8], chain: &[&[u8]]) -> bool {
     crate::auth::fuzzing::chain(bundle, chain)
 }
+
+/// A name in its place in the filter of a directory, and whether that is a filter.
+pub fn ldap_filter(filter: &str, name: &str) -> (String, bool) {
+    crate::auth::fuzzing::filter(filter, name)
+}
+
+/// The name of a group of a directory by its DN, if it lies below that.
+pub fn ldap_group(dn: &str, below: Option<&str>) -> Option<String> {
+    crate::auth::fuzzing::group(dn, below)
+}
+
+/// The names in a client's certificate (DER), by each way to read them.
+pub fn certificate_names(certificate: &[u8]) -> Vec<String> {
+    crate::auth::fuzzing::certificate_names(certificate)
+}

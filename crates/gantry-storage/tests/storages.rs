@@ -6,49 +6,25 @@
     reason = "helpers of tests: a failed expectation is a failed test"
 )]
 
+mod scratch;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use gantry_storage::meta::suite::{blob, repo};
 use gantry_storage::{BlobContent, NewBlob, OpenError, StorageId, Store, StoreConfig};
 
-/// A directory that goes away with the test.
-struct Scratch(PathBuf);
+use self::scratch::Scratch;
 
-impl Scratch {
-    fn new() -> Scratch {
-        let path = std::env::temp_dir().join(format!("gantry-test-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).expect("a directory");
-        Scratch(path)
-    }
-
-    /// A data directory, and storages by name in directories of the scratch.
-    fn config(&self, storages: &[(&str, &str)]) -> StoreConfig {
-        let storages: BTreeMap<_, _> =
-            storages.iter().map(|(name, path)| ((*name).to_owned(), self.0.join(path))).collect();
-        StoreConfig {
-            data_dir: self.0.join("data"),
-            sqlite_path: None,
-            blob_path: None,
-            storages,
-            inline_limit: 16 << 10,
-            cache_bytes: 16 << 20,
-        }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// A data directory, and storages by name in directories of the scratch.
+fn config(scratch: &Scratch, storages: &[(&str, &str)]) -> StoreConfig {
+    let storages: BTreeMap<_, _> =
+        storages.iter().map(|(name, path)| ((*name).to_owned(), scratch.0.join(path))).collect();
+    StoreConfig { storages, ..scratch.config() }
 }
 
 async fn open(config: StoreConfig) -> Store {
-    match Store::open(config).await {
-        Ok(store) => store,
-        Err(error) => panic!("{error}"),
-    }
+    scratch::open(&config).await
 }
 
 async fn refused(config: StoreConfig) -> OpenError {
@@ -73,7 +49,7 @@ async fn put(store: &Store, storage: StorageId, content: &str) {
 async fn sqlite_behaves_with_several_storages() {
     for cache_bytes in [16 << 20, 0] {
         let scratch = Scratch::new();
-        let store = open(StoreConfig { cache_bytes, ..scratch.config(&[("archive", "archive")]) }).await;
+        let store = open(StoreConfig { cache_bytes, ..config(&scratch, &[("archive", "archive")]) }).await;
         let archive = number(&store, "archive");
         gantry_storage::meta::suite::run_storages(Arc::clone(&store.meta), archive).await;
         assert_eq!(store.meta.check_structure(10).await.expect("readable"), Vec::<String>::new());
@@ -83,7 +59,7 @@ async fn sqlite_behaves_with_several_storages() {
 #[tokio::test]
 async fn every_storage_is_a_directory_with_a_marker_of_its_own() {
     let scratch = Scratch::new();
-    let config = scratch.config(&[("archive", "a/deep/archive"), ("fast", "fast")]);
+    let config = config(&scratch, &[("archive", "a/deep/archive"), ("fast", "fast")]);
     let store = open(config.clone()).await;
     let names: Vec<_> = store.storages.iter().map(|storage| storage.name.to_string()).collect();
     assert_eq!(names, ["default", "archive", "fast"]);
@@ -103,13 +79,13 @@ async fn every_storage_is_a_directory_with_a_marker_of_its_own() {
 #[tokio::test]
 async fn a_storage_that_rows_need_must_be_configured() {
     let scratch = Scratch::new();
-    let store = open(scratch.config(&[("archive", "archive"), ("fast", "fast")])).await;
+    let store = open(config(&scratch, &[("archive", "archive"), ("fast", "fast")])).await;
     let (archive, fast) = (number(&store, "archive"), number(&store, "fast"));
     put(&store, archive, "one").await;
     put(&store, archive, "two").await;
     store.close().await;
 
-    let error = refused(scratch.config(&[("fast", "fast")])).await;
+    let error = refused(config(&scratch, &[("fast", "fast")])).await;
     assert!(
         matches!(&error, OpenError::StorageNotConfigured { name, blobs: 2 } if name == "archive"),
         "{error}"
@@ -118,8 +94,8 @@ async fn a_storage_that_rows_need_must_be_configured() {
     assert!(error.to_string().contains("[storage.archive.local]"), "{error}");
 
     // One without blobs may go, and come back as another one, wherever it lies.
-    open(scratch.config(&[("archive", "archive")])).await.close().await;
-    let store = open(scratch.config(&[("archive", "archive"), ("fast", "elsewhere")])).await;
+    open(config(&scratch, &[("archive", "archive")])).await.close().await;
+    let store = open(config(&scratch, &[("archive", "archive"), ("fast", "elsewhere")])).await;
     assert_eq!(number(&store, "archive"), archive);
     assert_ne!(number(&store, "fast"), fast, "no number is used twice");
 }
@@ -127,7 +103,7 @@ async fn a_storage_that_rows_need_must_be_configured() {
 #[tokio::test]
 async fn an_empty_mount_point_is_not_taken_for_a_storage_that_has_blobs() {
     let scratch = Scratch::new();
-    let config = scratch.config(&[("archive", "archive")]);
+    let config = config(&scratch, &[("archive", "archive")]);
     let (directory, away) = (scratch.0.join("archive"), scratch.0.join("away"));
     let store = open(config.clone()).await;
     store.close().await;
@@ -162,28 +138,28 @@ async fn an_empty_mount_point_is_not_taken_for_a_storage_that_has_blobs() {
 #[tokio::test]
 async fn directories_that_are_mixed_up_are_refused() {
     let scratch = Scratch::new();
-    open(scratch.config(&[("archive", "archive"), ("fast", "fast")])).await.close().await;
+    open(config(&scratch, &[("archive", "archive"), ("fast", "fast")])).await.close().await;
 
-    let error = refused(scratch.config(&[("archive", "fast"), ("fast", "archive")])).await;
+    let error = refused(config(&scratch, &[("archive", "fast"), ("fast", "archive")])).await;
     let told = error.to_string();
     assert!(matches!(error, OpenError::OtherStorage { .. }), "{told}");
     assert!(told.contains("for the storage `archive`") && told.contains("that of `fast`"), "{told}");
 
     std::os::unix::fs::symlink(scratch.0.join("archive"), scratch.0.join("link")).expect("a link");
     for (path, first) in [("link", "archive"), ("archive/../archive", "archive"), ("data", "default")] {
-        let error = refused(scratch.config(&[("archive", "archive"), ("second", path)])).await;
+        let error = refused(config(&scratch, &[("archive", "archive"), ("second", path)])).await;
         let told = error.to_string();
         let OpenError::SameDirectory { first: found, second, .. } = error else { panic!("{told}") };
         assert_eq!((found.as_str(), second.as_str()), (first, "second"), "{told}");
     }
 
     // Of another store.
-    let mut stranger = scratch.config(&[("archive", "archive")]);
+    let mut stranger = config(&scratch, &[("archive", "archive")]);
     stranger.data_dir = scratch.0.join("other-data");
     let error = refused(stranger).await;
     assert!(matches!(error, OpenError::ForeignBlobs { .. }), "{error}");
     std::fs::write(scratch.0.join("a-file"), "").expect("written");
-    let error = refused(scratch.config(&[("archive", "a-file")])).await;
+    let error = refused(config(&scratch, &[("archive", "a-file")])).await;
     assert!(error.to_string().contains("a-file"), "{error}");
-    open(scratch.config(&[("archive", "archive"), ("fast", "fast")])).await;
+    open(config(&scratch, &[("archive", "archive"), ("fast", "fast")])).await;
 }

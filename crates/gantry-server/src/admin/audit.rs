@@ -1,6 +1,7 @@
 //! The audit log, read.
 
 use gantry_oci::access::RepoPattern;
+use gantry_storage::Timestamp;
 use gantry_storage::meta::access::{AuditFilter, AuditRow};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -71,13 +72,13 @@ pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem
         Some(_) => return Err(Problem::Invalid("`result` is neither allowed nor refused".to_owned())),
     };
     let filter = AuditFilter {
-        since: query.parse("since", "a moment in RFC 3339")?,
+        since: query.get("since")?.map(|text| input::since(&text, Timestamp::now())).transpose()?,
         subject: query.get("subject")?,
         repository: query.parse::<RepoPattern>("repository", "a pattern of repository names")?,
         action: query.get("action")?,
         allowed,
     };
-    let before: Option<i64> = query.parse("before", "a number")?;
+    let before = query.number("before")?.and_then(|number| i64::try_from(number).ok());
     let mut rows = call.meta().audit(filter, before, limit + 1).await?;
     let next = input::cut(&mut rows, limit, |row| row.id.to_string());
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();

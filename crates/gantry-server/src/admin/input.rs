@@ -54,6 +54,17 @@ impl<'a> Query<'a> {
         value.map(|text| text.parse().map_err(|_| wrong())).transpose()
     }
 
+    /// A number that rows have: they are signed.
+    pub(super) fn number(self, key: &'static str) -> Result<Option<u64>, Problem> {
+        let number: Option<u64> = self.parse(key, "a number")?;
+        match number {
+            Some(number) if i64::try_from(number).is_err() => {
+                Err(Problem::Invalid(format!("`{key}` is larger than any number there is")))
+            }
+            number => Ok(number),
+        }
+    }
+
     /// `?n=`
     pub(super) fn limit(self) -> Result<usize, Problem> {
         match self.parse("n", "a number from 1 to 1000")? {
@@ -161,6 +172,22 @@ pub(super) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     Ok(at)
 }
 
+/// A moment, or a length of time until now.
+pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    let span: Result<crate::config::Span, _> = text.parse();
+    let wrong = || {
+        Problem::Invalid(
+            "`since` is neither a moment in RFC 3339 nor a length of time such as 24h".to_owned(),
+        )
+    };
+    match span {
+        Ok(span) => {
+            Ok(Timestamp(now.0.saturating_sub(i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX))))
+        }
+        Err(_) => text.parse().map_err(|_| wrong()),
+    }
+}
+
 /// The moment `span` after another.
 pub(super) fn after(moment: Timestamp, span: std::time::Duration) -> Timestamp {
     Timestamp(moment.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
@@ -243,5 +270,8 @@ mod tests {
             assert!(expiry(text, now).is_err(), "{text}");
         }
         assert_eq!(expiry("99999999999d", now).unwrap(), Timestamp(i64::MAX));
+        assert_eq!(since("1s", now).unwrap(), Timestamp(-1_000_000));
+        assert_eq!(since("1970-01-01T00:00:02Z", now).unwrap(), Timestamp(2_000_000));
+        assert!(since("lately", now).is_err());
     }
 }

@@ -6,9 +6,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::rights::Permit;
-use super::{Call, json, listed};
+use super::{Call, input, json, listed};
 use crate::http::{Problem, Response};
 use crate::jobs::{JobError, JobReport};
+use crate::registry::RegistryError;
 
 /// A job.
 #[derive(Serialize, ToSchema)]
@@ -18,9 +19,9 @@ pub(super) struct Job {
     kind: String,
     /// `waiting`, `running`, `done` or `failed`.
     state: String,
-    /// How far it came.
+    /// Blobs of repositories that are in their place.
     done: u64,
-    /// Of how much, as far as that is known.
+    /// Of how many; null: not counted yet.
     total: Option<u64>,
     /// How often it was begun.
     attempts: u64,
@@ -30,9 +31,20 @@ pub(super) struct Job {
     created: String,
     #[schema(format = "date-time")]
     updated: String,
-    /// What is to be done, in the words of its kind.
-    #[schema(value_type = Object)]
-    detail: serde_json::Value,
+    detail: Detail,
+}
+
+/// What is to be done, and what came of it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Detail {
+    /// Of the repositories that move; `/` is everything.
+    prefix: String,
+    /// The storage that they go to.
+    to: String,
+    /// Blobs that could not be moved.
+    left: u64,
+    /// Bytes that were copied.
+    bytes: u64,
 }
 
 /// A page of jobs.
@@ -56,34 +68,34 @@ impl From<JobReport> for Job {
             error: job.error,
             created: moment(job.created),
             updated: moment(job.updated),
-            detail: serde_json::json!({
-                "prefix": job.prefix, "to": job.to, "left": job.left, "bytes": job.bytes,
-            }),
+            detail: Detail {
+                prefix: if job.prefix.is_empty() { "/".to_owned() } else { job.prefix },
+                to: job.to,
+                left: job.left,
+                bytes: job.bytes,
+            },
         }
     }
 }
 
-fn failed(error: JobError) -> Problem {
-    match error {
-        JobError::Storage(error) => error.into(),
-        error => Problem::Invalid(error.to_string()),
-    }
+async fn reports(call: &Call<'_>, before: Option<u64>, limit: usize) -> Result<Vec<JobReport>, Problem> {
+    call.app.jobs(before, limit).await.map_err(|error| match error {
+        JobError::Storage(error) | JobError::Registry(RegistryError::Storage(error)) => error.into(),
+        _ => Problem::Internal("jobs cannot be read"),
+    })
 }
 
 pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem> {
     let limit = call.query.limit()?;
-    let before = call.query.parse::<u64>("before", "a number")?;
-    let mut found = call.app.jobs(before, limit + 1).await.map_err(failed)?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|job| job.id.to_string());
-    let jobs = Jobs { jobs: found.into_iter().map(Job::from).collect(), next: next.clone() };
-    listed(call, &jobs, "before", next.as_deref())
+    let mut jobs = reports(call, call.query.number("before")?, limit + 1).await?;
+    let next = input::cut(&mut jobs, limit, |job| job.id.to_string());
+    let jobs = jobs.into_iter().map(Job::from).collect();
+    listed(call, &Jobs { jobs, next: next.clone() }, "before", next.as_deref())
 }
 
 pub(super) async fn show(call: &Call<'_>, _: Permit) -> Result<Response, Problem> {
-    let id: u64 = call.argument.parse().map_err(|_| Problem::NotFound("job"))?;
-    let found = call.app.jobs(Some(id.saturating_add(1)), 1).await.map_err(failed)?;
-    let job = found.into_iter().find(|job| job.id == id).ok_or(Problem::NotFound("job"))?;
-    json(StatusCode::OK, &Job::from(job))
+    let unknown = || Problem::NotFound("job");
+    let id: u64 = call.argument.parse().map_err(|_| unknown())?;
+    let found = reports(call, Some(id.saturating_add(1)), 1).await?.into_iter().next();
+    json(StatusCode::OK, &Job::from(found.filter(|job| job.id == id).ok_or_else(unknown)?))
 }

@@ -30,7 +30,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::auth::{Asking, AuthError, Credential, Identity};
+use crate::auth::{AuthError, Credential, Identity};
 use crate::http::{
     Door, Met, Peer, Problem, RequestId, Response, SESSION_COOKIE, asking, cookie, met_as, reply,
 };
@@ -275,10 +275,9 @@ impl<'a> Call<'a> {
     }
 
     /// Asks the chain of identity whose a name and password are.
-    async fn ask(&self, peer: &Peer, authorization: Option<&HeaderValue>) -> Result<Identity, Problem> {
+    async fn ask(&self, peer: &Peer, name: &str, password: &str) -> Result<Identity, Problem> {
         let asking = asking(self.app, peer, self.parts, None, &self.door.service);
-        let asking = Asking { authorization, certificate: None, ..asking };
-        let found = self.app.access.auth.identify(&asking).await;
+        let found = self.app.access.auth.login(name, password, &asking).await;
         Ok(met_as(self.app, &asking, &self.parts.headers, found, &mut Met::default())?)
     }
 

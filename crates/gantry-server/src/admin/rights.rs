@@ -121,7 +121,8 @@ pub(super) fn decide(
             "only server admins may do this, and those who have the role `admin` on all that the pattern matches",
         ),
         (Right::Asker, About::Rights(subject, repository))
-            if *subject == identity.subject || rules.administers(identity, repository) =>
+            if *subject == identity.subject
+                || (is_in_person(identity) && rules.administers(identity, repository)) =>
         {
             None
         }

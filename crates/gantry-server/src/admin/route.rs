@@ -132,7 +132,7 @@ routes! {
         [], None => 200 gives::<keys::Key>(), [];
     Audit: GET "/api/audit", ServerAdmin, "audit.list", "Reads the audit log, the newest entries first; as lines for `Accept: application/x-ndjson`",
         [N, Parameter::number("before", "Only entries numbered below: `next` of the page before."),
-         Parameter::text("since", "Only at this moment (RFC 3339) or later."), SUBJECT,
+         Parameter::text("since", "Only at this moment (RFC 3339) or later; a length of time (`24h`) counts from now back."), SUBJECT,
          Parameter::text("repository", "Only about repositories of this pattern."),
          Parameter::text("action", "Only this action, or those below it: `user` means `user.create` too."),
          Parameter::one_of("result", "Only what was done, or only what was refused.", &["allowed", "refused"])],

@@ -15,9 +15,9 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use super::rights::Permit;
-use super::{Call, Gate, input, json, users};
-use crate::auth::secret::{SESSION_PREFIX, hash_of, new_secret};
-use crate::auth::{AuthError, Credential, Source, login_of};
+use super::{Call, Gate, json};
+use crate::auth::secret::{SESSION_PREFIX, hash_of};
+use crate::auth::{AuthError, Credential, Source};
 use crate::http::{Problem, Response, SESSION_COOKIE, reply};
 
 /// How long a session lasts: a day's work.
@@ -111,33 +111,20 @@ pub(super) async fn begin(call: &Call<'_>, new: NewSession) -> Result<Response, 
     let Gate::Network(peer) = call.gate else {
         return Err(Problem::Invalid("there are no sessions here: whoever asks is the operator".to_owned()));
     };
-    let refused = || Problem::Auth(AuthError::Refused);
-    let header = users::basic(&new.user, &new.password).ok_or_else(refused)?;
-    let identity = call.ask(peer, Some(&header)).await?;
+    let asked = Timestamp::now();
+    let identity = call.ask(peer, &new.user, &new.password).await?;
     // A token given as the password is one to the chain; it is for programs, which have no use for a session.
     if identity.credential != Credential::Password || !identity.may_administer() {
-        return Err(refused());
+        return Err(Problem::Auth(AuthError::Refused));
     }
-    let (secret, hash) =
-        new_secret(SESSION_PREFIX).map_err(|_| Problem::Internal("the system has no random numbers"))?;
-    let now = Timestamp::now();
     let lifetime = if identity.source == Source::Account { LIFETIME } else { LIFETIME_ELSEWHERE };
-    let row = Login {
-        kind: LoginKind::Session,
-        hash,
-        subject: identity.subject.clone(),
-        payload: serde_json::to_string(&login_of(&identity))
-            .map_err(|_| Problem::Internal("a login cannot be written"))?,
-        token: None,
-        created: now,
-        expires: input::after(now, lifetime),
-    };
+    let (secret, expires) =
+        call.app.access.auth.begin(LoginKind::Session, &identity, "", asked, lifetime).await?;
     let session = Session {
         csrf_token: csrf_token(&secret),
         user: identity.subject.to_string(),
-        expires: row.expires.to_string(),
+        expires: expires.to_string(),
     };
-    call.meta().create_login(row).await?;
     let subject = identity.subject.to_string();
     call.app.audit(AuditEntry { subject: subject.clone(), ..call.audit(subject) });
     let mut response = json(StatusCode::CREATED, &session)?;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use gantry_oci::access::Subject;
 use gantry_storage::Timestamp;
 use gantry_storage::meta::access::{self, Account, AccountChange, NewAccount};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
@@ -208,8 +208,7 @@ async fn check_current(call: &Call<'_>, name: &str, password: Option<&str>) -> R
     let password = password.ok_or_else(|| Problem::Invalid("`current_password` is missing".to_owned()))?;
     let Gate::Network(peer) = call.gate else { return Ok(()) };
     let wrong = || Problem::Forbidden("`current_password` is wrong".to_owned());
-    let header = basic(name, password).ok_or_else(wrong)?;
-    match call.ask(peer, Some(&header)).await {
+    match call.ask(peer, name, password).await {
         Ok(identity) if is_password_of(&identity, name) => Ok(()),
         Ok(_) | Err(Problem::Auth(crate::auth::AuthError::Refused)) => Err(wrong()),
         Err(problem) => Err(problem),
@@ -220,14 +219,6 @@ fn is_password_of(identity: &crate::auth::Identity, name: &str) -> bool {
     identity.source == Source::Account
         && identity.credential == Credential::Password
         && identity.subject.account_name() == Some(name)
-}
-
-/// Name and password as a header has them, to ask the chain of identity.
-pub(super) fn basic(name: &str, password: &str) -> Option<HeaderValue> {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
-    // A name with a colon would be another name with another password.
-    (!name.contains(':')).then(|| HeaderValue::try_from(format!("Basic {encoded}")).ok()).flatten()
 }
 
 pub(super) async fn remove(call: &Call<'_>, _: Permit) -> Result<Response, Problem> {

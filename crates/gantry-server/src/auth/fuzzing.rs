@@ -1,4 +1,4 @@
-//! What [`crate::fuzzing`] opens of tokens, at one moment and with keys made for it.
+//! What [`crate::fuzzing`] opens of tokens, at one moment and with keys made for it, and of names from elsewhere.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -41,4 +41,21 @@ pub(crate) fn key_set(document: &[u8]) -> Vec<(String, String)> {
 pub(crate) fn chain(bundle: &[u8], chain: &[&[u8]]) -> bool {
     let x5c: Vec<String> = chain.iter().map(|der| STANDARD.encode(der)).collect();
     foreign::chain(bundle, &x5c, NOW)
+}
+
+/// A name in its place in a filter, and whether that is a filter.
+pub(crate) fn filter(filter: &str, name: &str) -> (String, bool) {
+    let filled = super::ldap::text::fill(filter, &ldap3::ldap_escape(name), &ldap3::ldap_escape(name));
+    let good = ldap3::parse_filter(&filled).is_ok();
+    (filled, good)
+}
+
+pub(crate) fn group(dn: &str, below: Option<&str>) -> Option<String> {
+    super::ldap::text::name_of_group(dn, below, "cn")
+}
+
+pub(crate) fn certificate_names(certificate: &[u8]) -> Vec<String> {
+    use crate::config::CertificateUser::{Cn, San, Spiffe};
+    let name = |user| super::CertificateName::read(certificate, Some(user)).ok();
+    [Cn, San, Spiffe].into_iter().filter_map(name).filter_map(|name| name.user().map(str::to_owned)).collect()
 }

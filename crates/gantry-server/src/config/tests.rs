@@ -35,6 +35,7 @@ one_key!(
     Rate,
     Span,
     StorageName,
+    String,
     Option<Visibility>,
     Vec<TagPattern>,
     TlsVersion,
@@ -53,7 +54,6 @@ one_key!(
     Vec<Deletable>,
     Vec<OidcRule>,
     Texts,
-    String,
 );
 
 /// A list of tables has the keys of its tables.

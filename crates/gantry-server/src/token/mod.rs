@@ -64,6 +64,7 @@ async fn answer(
     body: RequestBody,
     met: &mut Met,
 ) -> Result<Response, ApiError> {
+    let asked = Timestamp::now();
     let reading = parts.method == Method::GET || parts.method == Method::HEAD;
     if parts.uri.path() == JWKS {
         return match reading {
@@ -80,6 +81,7 @@ async fn answer(
     let service = ask.service.clone().unwrap_or_else(|| door.service.clone());
     let asking = asking(app, peer, parts, session_to_read(parts), &door.service);
     let auth = &app.access.auth;
+    auth.admit(asking.address)?;
     let found = match &ask.grant {
         Grant::Header => match auth.identify(&asking).await {
             // A token that was issued here buys no other: it would never end.
@@ -113,7 +115,7 @@ async fn answer(
         (Grant::Refresh(token), true) => Some(token.clone()),
         (_, true) => {
             let lifetime = app.config.settings.auth.refresh_lifetime.0;
-            let (secret, _) = auth.begin(LoginKind::Refresh, &identity, &service, lifetime).await?;
+            let (secret, _) = auth.begin(LoginKind::Refresh, &identity, &service, asked, lifetime).await?;
             app.metrics.token_issued("refresh");
             Some(secret)
         }

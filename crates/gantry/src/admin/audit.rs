@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, PAGE};
 use super::print::{cell, table};
 use super::target::Query;
 use crate::args::AuditArgs;
@@ -23,6 +23,7 @@ pub(super) async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         query = query.with(name, value.as_deref());
     }
     let mut left = if args.limit == 0 { usize::MAX } else { args.limit };
+    let query = query.with("n", Some(&left.min(PAGE).to_string()));
     let mut shown = Vec::new();
     client
         .pages("/api/audit", "audit", &query, "before", |page| {

@@ -19,7 +19,7 @@ use super::target::Query;
 use crate::args::Where;
 
 /// Rows in one page: the most that the API gives.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 
 pub(super) struct Client {
     way: Way,
@@ -139,7 +139,10 @@ impl Client {
         cursor: &'static str,
         mut wanted: impl FnMut(Vec<Box<RawValue>>) -> bool,
     ) -> anyhow::Result<()> {
-        let mut query = query.clone().with("n", Some(&PAGE.to_string()));
+        let mut query = match query.get("n") {
+            Some(_) => query.clone(),
+            None => query.clone().with("n", Some(&PAGE.to_string())),
+        };
         loop {
             let answer = self.get(&query.on(path)).await?;
             let mut members: HashMap<String, Box<RawValue>> = serde_json::from_str(&answer.text)?;
@@ -152,7 +155,7 @@ impl Client {
             let more = wanted(serde_json::from_str(rows.get())?);
             match next {
                 Some(next) if more && query.get(cursor) != Some(next.as_str()) => {
-                    query = query.with(cursor, Some(&next))
+                    query = query.with(cursor, Some(&next));
                 }
                 _ => return Ok(()),
             }

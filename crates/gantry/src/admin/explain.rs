@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
-
 use super::client::Client;
 use super::print::cell;
 use super::target::Query;
@@ -22,14 +20,9 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     client.print(&answer, |explained| {
         let may = if allowed { "may" } else { "may not" };
         let mut text = format!("{} {may} {} {}\n", args.subject, args.action, args.repository);
-        for (label, member) in [
-            ("rule", "rule"),
-            ("missing", "missing"),
-            ("namespace", "namespace"),
-            ("visibility", "visibility"),
-        ] {
-            if !matches!(&explained[member], Value::Null) {
-                text.push_str(&format!("  {:<12}{}\n", format!("{label}:"), cell(&explained[member])));
+        for member in ["rule", "missing", "namespace", "visibility"] {
+            if explained[member].as_str().is_some_and(|text| !text.is_empty()) {
+                text.push_str(&format!("  {:<12}{}\n", format!("{member}:"), cell(&explained[member])));
             }
         }
         text

@@ -48,7 +48,7 @@ async fn remove(args: &GrantRemove) -> anyhow::Result<()> {
         _ if args.which.parse::<u64>().is_ok() => args.which.clone(),
         _ => {
             let expected = "expected the ID of a grant (`gantry grant list`), or SUBJECT ROLE PATTERN";
-            return Err(Usage::new(format!("`{}`: {expected}", args.which)));
+            return Err(Usage::error(format!("`{}`: {expected}", args.which)));
         }
     };
     let answer = client.delete(&path(&["grants", &id])?).await?;

@@ -46,7 +46,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
             Command::Jobs(args) => jobs::run(args).await,
             Command::Login(args) => login::login(args).await,
             Command::Logout(args) => login::logout(args),
-            _ => Err(Usage::new("this is no command of administration")),
+            _ => Err(Usage::error("this is no command of administration")),
         }
     })
 }
@@ -56,7 +56,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
 pub(crate) struct Usage(String);
 
 impl Usage {
-    fn new(message: impl Into<String>) -> anyhow::Error {
+    fn error(message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(message.into()))
     }
 }

@@ -80,7 +80,7 @@ async fn set(args: &NamespaceChange) -> anyhow::Result<()> {
         body.extend(tags(args, &now.value["tags"]).map(|tags| ("tags".to_owned(), tags)));
     }
     if body.is_empty() {
-        return Err(Usage::new("there is nothing to change: see `gantry namespace set --help`"));
+        return Err(Usage::error("there is nothing to change: see `gantry namespace set --help`"));
     }
     let answer = client.patch(&target, &Value::Object(body)).await?;
     client.print(&answer, |_| format!("the namespace {} is changed\n", args.prefix));

@@ -30,13 +30,13 @@ pub(super) fn known(from_stdin: bool, whose: &str) -> anyhow::Result<String> {
 pub(super) fn username() -> anyhow::Result<String> {
     use std::io::{IsTerminal as _, Write as _};
     if !io::stdin().is_terminal() {
-        return Err(Usage::new("there is no terminal to ask for a name at: give --username"));
+        return Err(Usage::error("there is no terminal to ask for a name at: give --username"));
     }
     let _ = write!(io::stderr(), "Username: ");
     let mut line = String::new();
     io::stdin().read_line(&mut line).context("reading the name")?;
     match line.trim() {
-        "" => Err(Usage::new("no name was given")),
+        "" => Err(Usage::error("no name was given")),
         name => Ok(name.to_owned()),
     }
 }
@@ -46,7 +46,7 @@ fn ask(prompt: &str) -> anyhow::Result<String> {
         Ok(password) => password,
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => String::new(),
         Err(_) => {
-            return Err(Usage::new("there is no terminal to ask for a password at: give --password-stdin"));
+            return Err(Usage::error("there is no terminal to ask for a password at: give --password-stdin"));
         }
     };
     some(password)
@@ -60,12 +60,12 @@ fn stdin() -> anyhow::Result<String> {
         .read_to_string(&mut text)
         .context("reading the password from standard input")?;
     if text.len() as u64 > MAX {
-        return Err(Usage::new("standard input is longer than any password"));
+        return Err(Usage::error("standard input is longer than any password"));
     }
     let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     some(text.to_owned())
 }
 
 fn some(password: String) -> anyhow::Result<String> {
-    if password.is_empty() { Err(Usage::new("the password is empty")) } else { Ok(password) }
+    if password.is_empty() { Err(Usage::error("the password is empty")) } else { Ok(password) }
 }

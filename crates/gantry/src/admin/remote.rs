@@ -28,7 +28,7 @@ impl Remote {
     pub(super) fn new(url: &str, trust: &Trust) -> anyhow::Result<Self> {
         let parsed = parse(url)?;
         if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(Usage::new(format!("`{url}`: expected https://HOST[:PORT]")));
+            return Err(Usage::error(format!("`{url}`: expected https://HOST[:PORT]")));
         }
         let host = authority(&parsed);
         let credential = Files::new(trust).find(&host)?;
@@ -118,17 +118,17 @@ pub(super) async fn reply(mut response: Response) -> anyhow::Result<Reply> {
 /// A URL that credentials may be sent to.
 pub(super) fn parse(text: &str) -> anyhow::Result<Url> {
     let Ok(url) = Url::parse(text) else {
-        return Err(Usage::new(format!("`{text}` is no URL: expected https://HOST[:PORT]")));
+        return Err(Usage::error(format!("`{text}` is no URL: expected https://HOST[:PORT]")));
     };
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
-        return Err(Usage::new(format!("`{text}`: expected https://HOST[:PORT]")));
+        return Err(Usage::error(format!("`{text}`: expected https://HOST[:PORT]")));
     }
     if !url.username().is_empty() || url.password().is_some() {
         // Not repeated here.
-        return Err(Usage::new("credentials do not belong into a URL: `gantry login` keeps them"));
+        return Err(Usage::error("credentials do not belong into a URL: `gantry login` keeps them"));
     }
     if url.scheme() == "http" && !is_loopback(&url) {
-        return Err(Usage::new(format!(
+        return Err(Usage::error(format!(
             "`{text}`: credentials go over https only, or to this machine itself"
         )));
     }

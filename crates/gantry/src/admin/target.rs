@@ -13,7 +13,7 @@ pub(super) fn path(segments: &[&str]) -> anyhow::Result<String> {
     for segment in segments {
         // URL parsers take these out of a path, also when they are encoded: something else would be meant.
         if matches!(*segment, "" | "." | "..") {
-            return Err(Usage::new(format!("`{segment}` is no name")));
+            return Err(Usage::error(format!("`{segment}` is no name")));
         }
         path.push('/');
         path.extend(utf8_percent_encode(segment, SPECIAL));

@@ -38,15 +38,16 @@ async fn add(args: &UserAdd) -> anyhow::Result<()> {
     if !args.no_password {
         body.insert("password".to_owned(), json!(password::new(args.password_stdin, &args.name)?));
     }
-    let made = client.missing_store();
+    let missing = client.missing_store();
     // Who may make accounts may also list them.
     let others = Query::default().with("n", Some("1")).on("/api/users");
-    let first = made.is_some() || rows(&client.get(&others).await?.value, "users").is_empty();
-    let answer = client.post("/api/users", Some(&Value::Object(body))).await?;
-    client.print(&answer, |user| format!("{} may log in\n", cell(&user["name"])));
-    if let Some(directory) = made {
+    let first = missing.is_some() || rows(&client.get(&others).await?.value, "users").is_empty();
+    let answer = client.post("/api/users", Some(&Value::Object(body))).await;
+    if let Some(directory) = missing.filter(|_| client.missing_store().is_none()) {
         tell(format_args!("there was no registry in {}: a new one is made\n", directory.display()));
     }
+    let answer = answer?;
+    client.print(&answer, |user| format!("the account {} is made\n", cell(&user["name"])));
     if first {
         tell(
             "this is the first account: from now on callers without credentials may do nothing, unless auth.anonymous says so\n",
@@ -111,7 +112,7 @@ async fn set(args: &UserSet) -> anyhow::Result<()> {
         body.insert("groups".to_owned(), json!(args.groups));
     }
     if body.is_empty() {
-        return Err(Usage::new("there is nothing to change: see `gantry user set --help`"));
+        return Err(Usage::error("there is nothing to change: see `gantry user set --help`"));
     }
     let client = Client::new(&args.at)?;
     let answer = client.patch(&path(&["users", &args.name])?, &Value::Object(body)).await?;

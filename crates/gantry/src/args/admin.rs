@@ -67,9 +67,10 @@ pub(crate) struct Plain {
     pub(crate) at: Where,
 }
 
-/// A command about one thing by its name.
+/// A command about one account.
 #[derive(Debug, Args)]
 pub(crate) struct Named {
+    /// The account
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) at: Where,
@@ -77,6 +78,7 @@ pub(crate) struct Named {
 
 #[derive(Debug, Args)]
 pub(crate) struct UserAdd {
+    /// What it is to be called
     pub(crate) name: String,
     /// May do everything, on every repository and in this administration
     #[arg(long)]
@@ -99,6 +101,7 @@ pub(crate) struct UserAdd {
 
 #[derive(Debug, Args)]
 pub(crate) struct UserSet {
+    /// The account
     pub(crate) name: String,
     /// Make it an admin
     #[arg(long)]
@@ -121,6 +124,7 @@ pub(crate) struct UserSet {
 
 #[derive(Debug, Args)]
 pub(crate) struct UserPassword {
+    /// The account
     pub(crate) name: String,
     /// Read the password from standard input; one newline at its end is not part of it
     #[arg(long)]
@@ -214,11 +218,14 @@ pub(crate) struct GrantList {
 
 #[derive(Debug, Args)]
 pub(crate) struct GrantRemove {
-    /// As `gantry grant list` shows it; or who has it, with what and where
+    /// The number of the grant, as `gantry grant list` shows it; or who has it
     #[arg(value_name = "ID|SUBJECT")]
     pub(crate) which: String,
+    /// What
     #[arg(value_parser = roles(), requires = "pattern")]
     pub(crate) role: Option<String>,
+    /// Where, as it was granted
+    #[arg(requires = "role")]
     pub(crate) pattern: Option<String>,
     #[command(flatten)]
     pub(crate) at: Where,
@@ -290,6 +297,7 @@ pub(crate) enum StorageCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct StorageCheck {
+    /// The storage; all of them without it
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) at: Where,

@@ -12,7 +12,7 @@
 //! * an unknown name takes the same steps as a wrong password,
 //! * a directory that hangs holds up its own logins only, and those for seconds.
 
-mod text;
+pub(super) mod text;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -115,14 +115,36 @@ impl Ldap {
         if password.is_empty() || password.contains('\0') || !names::fits(name) {
             return Ok(None);
         }
-        let directory = Arc::clone(&self.0);
         let (name, password) = (name.to_owned(), password.to_owned());
-        // A task of its own: the library gives up on answers that are none by a panic.
-        let login = tokio::spawn(async move {
+        self.ask(|directory| async move { directory.login(&name, &password).await }).await
+    }
+
+    /// Who has this name (as [`Person`] has it) now, without a password: for what was begun by a login and goes on for long.
+    ///
+    /// # Errors
+    /// The directory cannot say, after `auth.ldap.timeout` at the latest.
+    pub async fn look_up(&self, name: &str) -> Result<Option<Person>, Unavailable> {
+        if !names::fits(name) {
+            return Ok(None);
+        }
+        let name = name.to_owned();
+        self.ask(|directory| async move { directory.look_up(&name).await }).await
+    }
+
+    /// Within the time that is allowed, and in a task of its own: the library gives up on answers that are none by a panic.
+    async fn ask<F>(
+        &self,
+        question: impl FnOnce(Arc<Directory>) -> F + Send + 'static,
+    ) -> Result<Option<Person>, Unavailable>
+    where
+        F: Future<Output = Result<Option<Person>, Trouble>> + Send,
+    {
+        let directory = Arc::clone(&self.0);
+        let asked = tokio::spawn(async move {
             let limit = directory.server.timeout;
-            tokio::time::timeout(limit, directory.login(&name, &password)).await
+            tokio::time::timeout(limit, question(directory)).await
         });
-        match login.await {
+        match asked.await {
             Ok(Ok(Ok(person))) => return Ok(person),
             Ok(Ok(Err(trouble))) => tracing::warn!(%trouble, "the directory (LDAP) cannot be asked"),
             Ok(Err(_)) => tracing::warn!(
@@ -174,11 +196,10 @@ impl Directory {
     async fn login(&self, name: &str, password: &str) -> Result<Option<Person>, Trouble> {
         // Never closed; if it were, nothing would be held up by it.
         let _place = self.places.acquire().await;
-        let (connection, mut ldap) =
-            LdapConnAsync::with_settings(self.settings.clone(), &self.server.url).await?;
-        let _driver = Driver(tokio::spawn(connection.drive()));
-        self.bind_searcher(&mut ldap).await?;
-        let user = self.find(&mut ldap, name).await?;
+        let (_driver, mut ldap) = self.connect().await?;
+        let filter = text::fill(&self.server.user_filter, &ldap_escape(name), "");
+        let user = self.find(&mut ldap, &filter, name).await?;
+        let user = user.filter(|user| self.means(user, name));
         // Nobody's DN where there is no user, so that unknown names take as long as wrong passwords.
         let nobody = || format!("cn={},{}", uuid::Uuid::new_v4(), self.server.user_base);
         let dn = user.as_ref().map_or_else(nobody, |user| user.dn.clone());
@@ -195,6 +216,30 @@ impl Directory {
         Ok(Some(Person { name: user.name, groups }))
     }
 
+    async fn look_up(&self, name: &str) -> Result<Option<Person>, Trouble> {
+        let _place = self.places.acquire().await;
+        let (_driver, mut ldap) = self.connect().await?;
+        let server = &self.server;
+        // What else is asked of users is asked as at a login; by which name they log in is not.
+        let anybody = text::fill(&server.user_filter, "*", "");
+        let filter = format!("(&({}={}){anybody})", server.user_attribute, ldap_escape(name));
+        let user = self.find(&mut ldap, &filter, name).await?;
+        // The same name, not one that the directory takes for the same.
+        let Some(user) = user.filter(|user| user.name == name) else { return Ok(None) };
+        let groups = self.groups(&mut ldap, &user).await?;
+        let _ = ldap.unbind().await;
+        Ok(Some(Person { name: user.name, groups }))
+    }
+
+    /// A connection on which the account that searches is bound.
+    async fn connect(&self) -> Result<(Driver, ldap3::Ldap), Trouble> {
+        let (connection, mut ldap) =
+            LdapConnAsync::with_settings(self.settings.clone(), &self.server.url).await?;
+        let driver = Driver(tokio::spawn(connection.drive()));
+        self.bind_searcher(&mut ldap).await?;
+        Ok((driver, ldap))
+    }
+
     async fn bind_searcher(&self, ldap: &mut ldap3::Ldap) -> Result<(), Trouble> {
         let bound = match &self.searcher {
             Some((dn, password)) => ldap.simple_bind(dn, &password.load()).await?,
@@ -206,9 +251,8 @@ impl Directory {
         }
     }
 
-    /// The one entry that the name means.
-    async fn find(&self, ldap: &mut ldap3::Ldap, name: &str) -> Result<Option<User>, Trouble> {
-        let filter = text::fill(&self.server.user_filter, &ldap_escape(name), "");
+    /// The one entry that fits, with its name here.
+    async fn find(&self, ldap: &mut ldap3::Ldap, filter: &str, name: &str) -> Result<Option<User>, Trouble> {
         let mut attributes = vec![self.server.user_attribute.as_str()];
         attributes.extend(self.meant.iter().map(|assertion| assertion.attribute.as_str()));
         if let LdapGroups::Listed { attribute, .. } = &self.server.groups {
@@ -216,7 +260,7 @@ impl Directory {
         }
         attributes.sort_unstable();
         attributes.dedup();
-        let (entries, more) = self.search(ldap, &self.server.user_base, &filter, &attributes, 2).await?;
+        let (entries, more) = self.search(ldap, &self.server.user_base, filter, &attributes, 2).await?;
         let mut entries = entries.into_iter();
         let entry = match (entries.next(), entries.next(), more) {
             (Some(entry), None, false) => entry,
@@ -228,10 +272,6 @@ impl Directory {
                 return Ok(None);
             }
         };
-        if !self.meant.is_empty() && !self.meant.iter().any(|assertion| assertion.holds(&entry, name)) {
-            tracing::info!("an entry of the directory (LDAP) was found by another spelling of its name");
-            return Ok(None);
-        }
         let Some(canonical) = text::name_in(&entry, &self.server.user_attribute, name) else {
             tracing::warn!(
                 dn = ?entry.dn,
@@ -245,6 +285,16 @@ impl Directory {
             return Ok(None);
         }
         Ok(Some(User { dn: entry.dn.clone(), name: canonical, entry }))
+    }
+
+    /// Whether the entry was found by the name as it was typed.
+    fn means(&self, user: &User, typed: &str) -> bool {
+        let means =
+            self.meant.is_empty() || self.meant.iter().any(|assertion| assertion.holds(&user.entry, typed));
+        if !means {
+            tracing::info!("an entry of the directory (LDAP) was found by another spelling of its name");
+        }
+        means
     }
 
     async fn groups(&self, ldap: &mut ldap3::Ldap, user: &User) -> Result<Vec<String>, Trouble> {

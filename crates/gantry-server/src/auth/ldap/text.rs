@@ -3,7 +3,7 @@
 use ldap3::SearchEntry;
 
 /// Puts a name for `{}` and a DN for `{dn}`, in one go: what is put in is not looked at again. Both escaped already.
-pub(super) fn fill(filter: &str, name: &str, dn: &str) -> String {
+pub(in crate::auth) fn fill(filter: &str, name: &str, dn: &str) -> String {
     let mut filled = String::with_capacity(filter.len() + name.len() + dn.len());
     let mut rest = filter;
     while let Some(at) = rest.find('{') {
@@ -76,7 +76,7 @@ pub(super) fn name_in(entry: &SearchEntry, attribute: &str, typed: &str) -> Opti
 
 /// The name of a group, by its DN: the part of its first component that has this attribute. `None`: it has none, or it does not lie
 /// `below` the place where groups are.
-pub(super) fn name_of_group(dn: &str, below: Option<&str>, attribute: &str) -> Option<String> {
+pub(in crate::auth) fn name_of_group(dn: &str, below: Option<&str>, attribute: &str) -> Option<String> {
     let components = parse(dn)?;
     let (first, above) = components.split_first()?;
     if let Some(base) = below {
