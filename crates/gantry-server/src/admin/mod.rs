@@ -278,7 +278,7 @@ impl<'a> Call<'a> {
     async fn ask(&self, peer: &Peer, name: &str, password: &str) -> Result<Identity, Problem> {
         let asking = asking(self.app, peer, self.parts, None, &self.door.service);
         let found = self.app.access.auth.login(name, password, &asking).await;
-        Ok(met_as(self.app, &asking, offered(&self.parts.headers), found, &mut Met::default())?)
+        Ok(met_as(self.app, &asking, "password", found, &mut Met::default())?)
     }
 
     /// A change by a cookie must come from a page of ours, and none may come from a page of others: browsers send certificates and
