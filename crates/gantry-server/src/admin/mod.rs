@@ -277,14 +277,8 @@ impl<'a> Call<'a> {
     /// Asks the chain of identity whose a name and password are.
     async fn ask(&self, peer: &Peer, name: &str, password: &str) -> Result<Identity, Problem> {
         let asking = asking(self.app, peer, self.parts, None, &self.door.service);
-<<<<<<< HEAD
         let found = self.app.access.auth.login(name, password, &asking).await;
-        Ok(met_as(self.app, &asking, &self.parts.headers, found, &mut Met::default())?)
-=======
-        let asking = Asking { authorization, certificate: None, ..asking };
-        let found = self.app.access.auth.identify(&asking).await;
-        Ok(met_as(self.app, &asking, offered(&self.parts.headers), found, &mut Met::default())?)
->>>>>>> proof
+        Ok(met_as(self.app, &asking, "password", found, &mut Met::default())?)
     }
 
     /// A change by a cookie must come from a page of ours.
