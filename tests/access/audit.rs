@@ -51,11 +51,11 @@ async fn n_23_refusals_are_rows() {
         ),
         (far(&by("x.y.z")).get("/v2/").await.status(401), "", "login", "", "token"),
         (
-            far(&by(&made.secret)).delete("/v2/team/b/manifests/v1").await.status(403),
+            far(&by(&made.secret)).post("/v2/team/b/blobs/uploads/").await.status(403),
             "alice",
-            "tag.delete",
-            "team/b:v1",
-            "scope",
+            "upload.start",
+            "team/b",
+            "a token with a scope that includes",
         ),
         (
             far(&by(&narrow)).get("/v2/team/a/tags/list").await.status(401),

@@ -55,7 +55,7 @@ async fn n_3_passwords_hold_colons_and_any_letters() {
         ":begins and ends:",
         "pässwörd ✓ 密码 1",
         "  blanks around 1  ",
-        "gty_like a token 1",
+        "g:ty_ like a token 1",
         "quote\"back\\slash",
     ]
     .iter()
@@ -132,6 +132,7 @@ async fn n_1_names_and_the_last_admin() {
 #[tokio::test]
 async fn n_4_personal_tokens() {
     let app = Gantry::start().await;
+    app.admin("root", "a secret 1").await;
     let alice = app.user("alice", "a secret 1").await;
     let grant = app.grant("alice", "push", "team").await;
     let built = image().build();
@@ -185,7 +186,7 @@ async fn n_4_robots() {
     let made = app.robot("ci", &["team/**:pull,push", "base/*:pull"]).await;
     for robot in [
         app.client().basic("ci", &made.secret),
-        app.client().basic("robot:ci", &made.secret),
+        app.client().basic("robot$ci", &made.secret),
         app.client().bearer(&made.secret),
     ] {
         let built = image().build();
@@ -241,7 +242,28 @@ async fn n_13_changes_act_on_the_next_request() {
     alice.get(list).await.status(401);
 }
 
-/// N-10: after ten failures this name waits, from this address, at every door; others do not, and known and unknown names alike.
+/// Sends wrong passwords until the wait is long enough to look around in; how many were refused before the first wait.
+async fn made_to_wait(client: &Client, name: &str) -> usize {
+    let mut before = None;
+    for number in 0..60 {
+        let wrong = client.basic(name, &format!("wrong {number}"));
+        let answer = wrong.get("/v2/").await.status_in(&[401, 429]);
+        if answer.status == 401 {
+            continue;
+        }
+        let before = *before.get_or_insert(number);
+        let answer = answer.error("TOOMANYREQUESTS");
+        let seconds: u64 = answer.get("retry-after").and_then(|text| text.parse().ok()).expect("seconds");
+        if seconds >= 8 {
+            return before;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    panic!("{name} does not wait");
+}
+
+/// N-10: after ten failures this name waits, from this address, longer each time, at every door; others do not; known and unknown
+/// names alike.
 #[tokio::test]
 async fn n_10_after_ten_failures_a_name_waits() {
     let app = Gantry::options().set("server.trusted_proxies", "['127.0.0.0/8']").start().await;
@@ -249,35 +271,22 @@ async fn n_10_after_ten_failures_a_name_waits() {
     let from = |client: &Client, address: &str| client.with("x-forwarded-for", address);
     for (name, address) in [("alice", "192.0.2.1"), ("unknown", "192.0.2.1"), ("v6", "2001:db8::1")] {
         let wrong = from(&app.client(), address);
-        let mut refused = 0;
-        let waits = loop {
-            let answer =
-                wrong.basic(name, &format!("wrong {refused}")).get("/v2/").await.status_in(&[401, 429]);
-            if answer.status == 429 {
-                break answer.error("TOOMANYREQUESTS");
-            }
-            refused += 1;
-            assert!(refused < 30, "{name} does not wait");
-        };
-        assert_eq!(refused, 10, "{name}");
-        assert!(
-            waits
-                .get("retry-after")
-                .and_then(|seconds| seconds.parse::<u64>().ok())
-                .is_some_and(|seconds| seconds > 0)
-        );
+        assert_eq!(made_to_wait(&wrong, name).await, 10, "{name}");
         for target in ["/v2/_catalog", "/v2/token", "/token", "/api/whoami"] {
             wrong.basic(name, "wrong").get(target).await.status(429);
         }
         let fields = format!("grant_type=password&username={}&password=x", encoded(name));
         let form = wrong.post("/v2/token").header("content-type", "application/x-www-form-urlencoded");
         form.body(fields).await.status(429);
+        if name == "alice" {
+            // The right password waits too; elsewhere and under another name nobody does.
+            from(&alice, "192.0.2.1").get("/v2/").await.status(429);
+            from(&alice, "192.0.2.2").get("/v2/").await.status(200);
+            from(&bob, "192.0.2.1").get("/v2/").await.status(200);
+            from(&app.client(), "192.0.2.1").get("/v2/").await.status(401);
+        }
     }
     // The neighbours of an IPv6 address are the same caller.
     from(&app.client(), "2001:db8::2").basic("v6", "wrong").get("/v2/").await.status(429);
     from(&app.client(), "2001:db8:0:1::2").basic("v6", "wrong").get("/v2/").await.status(401);
-    from(&alice, "192.0.2.1").get("/v2/").await.status(429);
-    from(&alice, "192.0.2.2").get("/v2/").await.status(200);
-    from(&bob, "192.0.2.1").get("/v2/").await.status(200);
-    from(&app.client(), "192.0.2.1").get("/v2/").await.status(401);
 }

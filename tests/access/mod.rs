@@ -21,6 +21,7 @@ mod lists;
 mod refresh;
 mod reload;
 mod rights;
+mod secrets;
 mod table;
 mod tag_rules;
 mod token_server;

@@ -111,7 +111,7 @@ async fn n_19_protected_tags_are_the_admins() {
 /// N-19, A-27, T58: `?tag=` is all or nothing, with each tag looked at.
 #[tokio::test]
 async fn a_27_several_tags_are_set_all_or_none() {
-    let World { root, deleter, .. } = world().await;
+    let World { app: _app, root, deleter, .. } = world().await;
     let (one, two) = (image().build(), image().build());
     let repo = deleter.at(NAME);
     repo.push("v1", &one).await;
@@ -164,7 +164,7 @@ async fn n_19_the_manifest_under_a_held_tag_stays() {
 /// N-19: of many who set one immutable tag at once, one wins, and stays.
 #[tokio::test]
 async fn n_19_of_many_movers_one_wins() {
-    let World { deleter, chief, .. } = world().await;
+    let World { app: _app, deleter, chief, .. } = world().await;
     let images: Vec<_> = (0..6).map(|_| image().build()).collect();
     for image in &images {
         deleter.at(NAME).push_parts(image).await;
