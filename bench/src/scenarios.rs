@@ -82,7 +82,12 @@ pub(crate) const ALL: &[Scenario] = &[
         Action::Mixed,
     ),
     row("log", "GET of a manifest by tag, beside a Gantry with its access log", 8, Action::Log),
-    row("access", "GET of a manifest by tag, by nobody, with a bearer token and with a password", 8, Action::Access),
+    row(
+        "access",
+        "GET of a manifest by tag, by nobody, with a bearer token and with a password",
+        8,
+        Action::Access,
+    ),
     row("blob-push-small-1", "push of new 4 KiB blobs", 1, Action::BlobPushSmall),
     row("blob-push-small-4", "push of new 4 KiB blobs", 4, Action::BlobPushSmall),
     row("blob-push-small-8", "push of new 4 KiB blobs", 8, Action::BlobPushSmall),

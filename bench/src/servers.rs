@@ -210,7 +210,8 @@ impl Server {
         let administer = |words: &[&str]| -> Result<()> {
             let mut command = Command::new(&programs.gantry);
             command.args(words).arg("--data").arg(self.directory.join("data"));
-            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+            let mut child =
+                command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
             if let Some(mut input) = child.stdin.take() {
                 input.write_all(PASSWORD.as_bytes())?;
             }
@@ -237,7 +238,9 @@ impl Server {
         let path = format!("/v2/token?scope=repository:{IMAGE}:pull");
         let mut body = Vec::new();
         Connection::open(self.address)?
-            .send_taking(&Request::new("GET", &path, &basic, 200), &mut |piece| body.extend_from_slice(piece))?;
+            .send_taking(&Request::new("GET", &path, &basic, 200), &mut |piece| {
+                body.extend_from_slice(piece)
+            })?;
         let answer: serde_json::Value = serde_json::from_slice(&body)?;
         let token = answer["token"].as_str().context("no token in the answer")?;
         Ok(format!("Authorization: Bearer {token}\r\n"))

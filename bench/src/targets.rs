@@ -69,8 +69,18 @@ const TARGETS: &[Target] = &[
         0.4,
     ),
     target("mixed, of Distribution 3", &["mixed"], Server(Kind::D3), 8.0),
-    target("manifest GET with a bearer token, of our own without", &["access"], Variant(Kind::GantryBearer), 0.8),
-    target("manifest GET with a remembered password, of the same", &["access"], Variant(Kind::GantryBasic), 0.7),
+    target(
+        "manifest GET with a bearer token, of our own without",
+        &["access"],
+        Variant(Kind::GantryBearer),
+        0.8,
+    ),
+    target(
+        "manifest GET with a remembered password, of the same",
+        &["access"],
+        Variant(Kind::GantryBasic),
+        0.7,
+    ),
 ];
 
 const fn target(

@@ -29,10 +29,12 @@ impl Desk {
         }
         let dir = TempDir::with_prefix("gantry-desk-").expect("a directory");
         std::fs::create_dir(dir.path().join("bin")).expect("a directory");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_gantry"), dir.path().join("bin/gantry")).expect("a link");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_gantry"), dir.path().join("bin/gantry"))
+            .expect("a link");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/mkimage.py");
         let mut make = Command::new("python3");
-        let made = make.arg(script).args(["image", "image", "--seed", "howto"]).current_dir(dir.path()).output();
+        let made =
+            make.arg(script).args(["image", "image", "--seed", "howto"]).current_dir(dir.path()).output();
         let made = made.expect("python runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Some(Desk { dir })
@@ -59,7 +61,12 @@ impl Desk {
     }
 
     /// Types it, on the machine of the server: whether it went well, and what was said.
-    pub(super) async fn try_to(&self, app: &Gantry, block: &str, variables: &[(&str, &str)]) -> (bool, String) {
+    pub(super) async fn try_to(
+        &self,
+        app: &Gantry,
+        block: &str,
+        variables: &[(&str, &str)],
+    ) -> (bool, String) {
         let (block, dir) = (Self::typed(block, app), self.dir().to_owned());
         let path = std::env::var("PATH").unwrap_or_default();
         let mut all = vec![

@@ -84,7 +84,10 @@ async fn howto_personal_and_robot_tokens() {
     desk.run(&app, &job, &[("GANTRY_TOKEN", secret)]).await;
     desk.is_refused(&app, push, &[]).await;
     let listed = desk.run(&app, &list, &[]).await;
-    assert!(listed.contains("reader") && listed.contains("ci of team") && !listed.contains(secret), "{listed}");
+    assert!(
+        listed.contains("reader") && listed.contains("ci of team") && !listed.contains(secret),
+        "{listed}"
+    );
     let ci = app.client().basic("ci", secret);
     ci.get("/v2/team/app/manifests/v2").await.status(200);
     ci.get("/v2/other/app/manifests/v2").await.status_in(&[401, 403, 404]);

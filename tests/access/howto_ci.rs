@@ -26,7 +26,10 @@ fn scripts(yaml: &str) -> String {
         }
     }
     assert!(commands.contains("docker login") && commands.contains("docker push"), "{commands}");
-    commands.lines().filter(|line| !line.starts_with("docker build")).fold(String::new(), |all, line| all + line + "\n")
+    commands
+        .lines()
+        .filter(|line| !line.starts_with("docker build"))
+        .fold(String::new(), |all, line| all + line + "\n")
 }
 
 /// An issuer, and the page about it with its address.
@@ -39,8 +42,7 @@ async fn issuer(page: &str, theirs: &str) -> (Key, Issuer, Page) {
 
 /// A token with these claims beside those that all have. The header is that of GitHub, which says more than it has to.
 fn token(key: &Key, issuer: &Issuer, own: &Value) -> String {
-    let mut claims =
-        json!({ "iss": issuer.url(), "aud": REGISTRY, "iat": now(), "nbf": now() - 5, "exp": now() + 300, "jti": "4a6f6220" });
+    let mut claims = json!({ "iss": issuer.url(), "aud": REGISTRY, "iat": now(), "nbf": now() - 5, "exp": now() + 300, "jti": "4a6f6220" });
     claims.as_object_mut().expect("an object").extend(own.as_object().expect("an object").clone());
     let mut header = key.header();
     header["x5t"] = "V_xmNpF-hZ2vVcUj9SKnQ0vYfHE".into();
@@ -49,8 +51,12 @@ fn token(key: &Key, issuer: &Issuer, own: &Value) -> String {
 
 /// An admin, so that grants mean something.
 async fn prepare(desk: &Desk, app: &Gantry) {
-    desk.run(app, "gantry user add root --admin --no-password\ngantry namespace create example --visibility private", &[])
-        .await;
+    desk.run(
+        app,
+        "gantry user add root --admin --no-password\ngantry namespace create example --visibility private",
+        &[],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -73,17 +79,21 @@ async fn howto_github_actions() {
     .into_iter()
     .enumerate()
     {
-        let identity = token(&key, &issuer, &json!({
-            "sub": format!("repo:{repository}:ref:{git_ref}"), "repository": repository, "repository_owner": "example",
-            "repository_id": "74", "repository_owner_id": owner, "repository_visibility": "private", "ref": git_ref,
-            "ref_type": "branch", "ref_protected": "false", "sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
-            "run_id": "1538", "run_number": "20", "run_attempt": "1", "actor": "octocat", "actor_id": "12",
-            "workflow": "image", "workflow_ref": format!("{repository}/.github/workflows/image.yml@{git_ref}"),
-            "workflow_sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246", "head_ref": "", "base_ref": "",
-            "job_workflow_ref": format!("{repository}/.github/workflows/image.yml@{git_ref}"),
-            "job_workflow_sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246", "event_name": "push",
-            "runner_environment": "github-hosted", "enterprise": "example", "enterprise_id": "9",
-        }));
+        let identity = token(
+            &key,
+            &issuer,
+            &json!({
+                "sub": format!("repo:{repository}:ref:{git_ref}"), "repository": repository, "repository_owner": "example",
+                "repository_id": "74", "repository_owner_id": owner, "repository_visibility": "private", "ref": git_ref,
+                "ref_type": "branch", "ref_protected": "false", "sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+                "run_id": "1538", "run_number": "20", "run_attempt": "1", "actor": "octocat", "actor_id": "12",
+                "workflow": "image", "workflow_ref": format!("{repository}/.github/workflows/image.yml@{git_ref}"),
+                "workflow_sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246", "head_ref": "", "base_ref": "",
+                "job_workflow_ref": format!("{repository}/.github/workflows/image.yml@{git_ref}"),
+                "job_workflow_sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246", "event_name": "push",
+                "runner_environment": "github-hosted", "enterprise": "example", "enterprise_id": "9",
+            }),
+        );
         let path = format!("/request/{number}");
         // GitHub gives the token to who shows what only the job has, and for the audience that is asked for.
         let for_whom = format!("GET {path}?api-version=2.0&audience={REGISTRY} ");
@@ -92,8 +102,10 @@ async fn howto_github_actions() {
             (head.starts_with(&for_whom) && authorised).then(|| json!({ "count": 1234, "value": identity }))
         });
         let request = format!("{}{path}?api-version=2.0", issuer.url());
-        let variables =
-            [("ACTIONS_ID_TOKEN_REQUEST_URL", request.as_str()), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "job-secret")];
+        let variables = [
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", request.as_str()),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "job-secret"),
+        ];
         match pushes {
             true => drop(desk.run(&app, &job, &variables).await),
             false => desk.is_refused(&app, &job, &variables).await,
@@ -127,19 +139,23 @@ async fn howto_gitlab_ci() {
         ("42", "example/other", "true", false),
         ("43", "example/app", "true", false),
     ] {
-        let identity = token(&key, &issuer, &json!({
-            "sub": format!("project_path:{project}:ref_type:branch:ref:main"), "namespace_id": namespace,
-            "namespace_path": "example", "project_id": "20", "project_path": project, "user_id": "1",
-            "user_login": "sample-user", "user_email": "sample-user@example.com", "user_access_level": "developer",
-            "user_identities": [{ "provider": "github", "extern_uid": "2435223452345" }], "pipeline_id": "574",
-            "pipeline_source": "push", "job_id": "302", "ref": "main", "ref_type": "branch",
-            "ref_path": "refs/heads/main", "ref_protected": protected, "groups_direct": ["example", "another/group"],
-            "environment": "test-environment2", "environment_protected": "false", "deployment_tier": "testing",
-            "environment_action": "start", "runner_id": 1, "runner_environment": "self-hosted",
-            "sha": "714a629c0b401fdce83e847fc9589983fc6f46bc", "project_visibility": "public",
-            "ci_config_ref_uri": format!("gitlab.example.com/{project}//.gitlab-ci.yml@refs/heads/main"),
-            "ci_config_sha": "714a629c0b401fdce83e847fc9589983fc6f46bc",
-        }));
+        let identity = token(
+            &key,
+            &issuer,
+            &json!({
+                "sub": format!("project_path:{project}:ref_type:branch:ref:main"), "namespace_id": namespace,
+                "namespace_path": "example", "project_id": "20", "project_path": project, "user_id": "1",
+                "user_login": "sample-user", "user_email": "sample-user@example.com", "user_access_level": "developer",
+                "user_identities": [{ "provider": "github", "extern_uid": "2435223452345" }], "pipeline_id": "574",
+                "pipeline_source": "push", "job_id": "302", "ref": "main", "ref_type": "branch",
+                "ref_path": "refs/heads/main", "ref_protected": protected, "groups_direct": ["example", "another/group"],
+                "environment": "test-environment2", "environment_protected": "false", "deployment_tier": "testing",
+                "environment_action": "start", "runner_id": 1, "runner_environment": "self-hosted",
+                "sha": "714a629c0b401fdce83e847fc9589983fc6f46bc", "project_visibility": "public",
+                "ci_config_ref_uri": format!("gitlab.example.com/{project}//.gitlab-ci.yml@refs/heads/main"),
+                "ci_config_sha": "714a629c0b401fdce83e847fc9589983fc6f46bc",
+            }),
+        );
         let variables = [("GANTRY_TOKEN", identity.as_str()), ("CI_COMMIT_SHORT_SHA", "714a629c")];
         match pushes {
             true => drop(desk.run(&app, &job, &variables).await),
@@ -166,14 +182,18 @@ async fn howto_kubernetes() {
         desk.run(&app, block, &[]).await;
     }
     let service_account = |namespace: &str, name: &str| {
-        token(&key, &issuer, &json!({
-            "aud": [REGISTRY], "sub": format!("system:serviceaccount:{namespace}:{name}"),
-            "kubernetes.io": {
-                "namespace": namespace, "node": { "name": "node-1", "uid": "646e7c5e-32d6-4d42-9dbd-e504e6cbe6b1" },
-                "pod": { "name": "build", "uid": "5e0bd49b-f040-43b0-99b7-22765a53f7f3" },
-                "serviceaccount": { "name": name, "uid": "14ee3fa4-a7e2-420f-9f9a-dbc4507c3798" },
-            },
-        }))
+        token(
+            &key,
+            &issuer,
+            &json!({
+                "aud": [REGISTRY], "sub": format!("system:serviceaccount:{namespace}:{name}"),
+                "kubernetes.io": {
+                    "namespace": namespace, "node": { "name": "node-1", "uid": "646e7c5e-32d6-4d42-9dbd-e504e6cbe6b1" },
+                    "pod": { "name": "build", "uid": "5e0bd49b-f040-43b0-99b7-22765a53f7f3" },
+                    "serviceaccount": { "name": name, "uid": "14ee3fa4-a7e2-420f-9f9a-dbc4507c3798" },
+                },
+            }),
+        )
     };
     for (namespace, name, pushes) in
         [("build", "builder", true), ("build", "default", false), ("production", "builder", false)]

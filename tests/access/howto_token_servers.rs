@@ -88,7 +88,9 @@ async fn token(client: &Client, query: &str) -> String {
 async fn howto_distribution_takes_our_tokens() {
     let test = "howto_distribution_takes_our_tokens";
     let Some(desk) = Desk::new(test) else { return };
-    let Some(program) = distribution() else { return skipped(test, "needs Distribution (scripts/tools.sh builds it)") };
+    let Some(program) = distribution() else {
+        return skipped(test, "needs Distribution (scripts/tools.sh builds it)");
+    };
     let address = free_address();
     let page = Page::read("external-token-server");
     let get_keys = page.blocks("sh").swap_remove(1);
@@ -99,7 +101,7 @@ async fn howto_distribution_takes_our_tokens() {
         }
         let app = options.start().await;
         let people = "gantry user add root --admin --no-password
-            printf open | gantry user add alice --password-stdin
+            printf 'open sesame' | gantry user add alice --password-stdin
             gantry grant add alice push team
             gantry token create --robot ci --name ci --scope 'team/**:pull' > robot";
         desk.run(&app, people, &[]).await;
@@ -131,7 +133,7 @@ async fn howto_distribution_takes_our_tokens() {
             nobody.with("authorization", &token(client, &query).await)
         };
 
-        let alice = app.client().basic("alice", "open");
+        let alice = app.client().basic("alice", "open sesame");
         let image = image().build();
         let writer = with_token(&alice, "team/app:pull,push").await;
         writer.at("team/app").push("v1", &image).await;
@@ -155,12 +157,13 @@ async fn howto_distribution_takes_our_tokens() {
         app.client().with("authorization", &there).get("/v2/team/app/tags/list").await.status(401);
         // A real client finds its way: to Distribution, to Gantry for a token, and back.
         let copy = format!(
-            "printf open | skopeo login --tls-verify=false --username alice --password-stdin {address}
+            "printf 'open sesame' | skopeo login --tls-verify=false --username alice --password-stdin {address}
             skopeo copy -q --dest-tls-verify=false oci:image docker://{address}/team/copied:v1
             skopeo inspect --raw --tls-verify=false docker://{address}/team/copied:v1"
         );
         desk.run(&app, &copy, &[]).await;
-        let elsewhere = format!("skopeo copy -q --dest-tls-verify=false oci:image docker://{address}/other/copied:v1");
+        let elsewhere =
+            format!("skopeo copy -q --dest-tls-verify=false oci:image docker://{address}/other/copied:v1");
         desk.is_refused(&app, &elsewhere, &[]).await;
         std::fs::remove_dir_all(desk.dir().join("distribution")).expect("removed");
     }
