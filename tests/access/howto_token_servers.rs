@@ -12,7 +12,7 @@ use super::howto::{Desk, REGISTRY};
 use crate::harness::daemon::{Daemon, find, free_address};
 use crate::harness::issuer::{Issuer, Key, now};
 use crate::harness::page::Page;
-use crate::harness::{Client, Gantry, image, skipped};
+use crate::harness::{Client, Gantry, image, skipped, types};
 
 /// What is allowed by a token server to alice, who shows her password: everything that she asks for, below `team`.
 fn token_for(head: &str, key: &Key, header: &Value) -> Option<Value> {
@@ -124,7 +124,7 @@ async fn howto_distribution_takes_our_tokens() {
         command.arg("serve").arg(&file).env("OTEL_TRACES_EXPORTER", "none");
         let _distribution = Daemon::start(&mut command, &[address], &desk.dir().join("distribution.log"));
 
-        let nobody = Client::new(address, None).of_another();
+        let nobody = Client::new(address, None).of_another().with("accept", types::OCI_MANIFEST);
         let challenge = nobody.get("/v2/").await.status(401);
         let challenge = challenge.get("www-authenticate").expect("a challenge");
         assert_eq!(challenge, format!("Bearer realm=\"{own}/v2/token\",service=\"other.example.com\""));
