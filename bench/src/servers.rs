@@ -237,10 +237,12 @@ impl Server {
         }
         let path = format!("/v2/token?scope=repository:{IMAGE}:pull");
         let mut body = Vec::new();
-        Connection::open(self.address)?
-            .send_taking(&Request::new("GET", &path, &basic, 200), &mut |piece| {
-                body.extend_from_slice(piece)
-            })?;
+        Connection::open(self.address)?.send_taking(
+            &Request::new("GET", &path, &basic, 200),
+            &mut |piece| {
+                body.extend_from_slice(piece);
+            },
+        )?;
         let answer: serde_json::Value = serde_json::from_slice(&body)?;
         let token = answer["token"].as_str().context("no token in the answer")?;
         Ok(format!("Authorization: Bearer {token}\r\n"))

@@ -179,6 +179,33 @@ async fn a_certificate_names_an_account_of_that_name() {
     shouting.get(&admin.manifest("v1")).await.status_in(&[403, 404]);
 }
 
+/// Browsers show certificates whoever makes them ask, so a page of another site could act in its visitor's name.
+#[tokio::test]
+async fn a_certificate_makes_no_change_for_another_site() {
+    let (server, clients) = (Authority::new(), Authority::new());
+    let dir = tempfile::tempdir().expect("a directory");
+    let password = dir.path().join("password");
+    std::fs::write(&password, "a long enough password\n").expect("written");
+    let ca = clients.write(&dir.path().join("clients.pem"));
+    let gantry = Gantry::options()
+        .tls(&server)
+        .set("server.tls.client_ca", &format!("{ca:?}"))
+        .set("server.tls.client_certificates", "optional")
+        .set("auth.client_certificates.user", "cn")
+        .variable("GANTRY_ADMIN_PASSWORD_FILE", password.to_str().expect("a path"))
+        .start()
+        .await;
+    let by_certificate = gantry.client().showing(&server, &clients.client("admin"));
+    let by_password = gantry.client().basic("admin", "a long enough password");
+    for admin in [by_certificate, by_password] {
+        let rotate = || admin.post("/api/keys/rotate");
+        rotate().header("origin", "https://evil.example").await.status(403);
+        rotate().header("sec-fetch-site", "cross-site").await.status(403);
+        rotate().header("sec-fetch-site", "same-origin").await.status_in(&[200, 201, 204]);
+        rotate().await.status_in(&[200, 201, 204]);
+    }
+}
+
 /// Behind a proxy the certificate is the proxy's: those for whom it speaks are not the proxy.
 #[tokio::test]
 async fn a_proxys_certificate_is_nobodys() {

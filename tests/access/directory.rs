@@ -46,6 +46,30 @@ async fn an_account_of_the_directory_is_an_account() {
     assert!(!log.contains("alice-secret") && !log.contains("searching"), "{log}");
 }
 
+/// Refresh tokens live for months; who has left the directory does not.
+#[tokio::test]
+async fn a_refresh_token_ends_when_its_owner_leaves_the_directory() {
+    let Some(mut slapd) = Slapd::start("directory", &Authority::new()) else { return };
+    let gantry = options(&slapd.url()).start().await;
+    let client = gantry.client();
+    let target = "/token?offline_token=true&client_id=test";
+    let made = client.basic("alice", "alice-secret").get(target).await.status(200).json();
+    let token = made["refresh_token"].as_str().expect("a refresh token").to_owned();
+    let service = gantry.address();
+    let form = format!("grant_type=refresh_token&refresh_token={token}&service={service}&client_id=test");
+    let refresh = async || {
+        let call = client.post("/token").header("content-type", "application/x-www-form-urlencoded");
+        call.body(form.clone()).await
+    };
+    refresh().await.status(200);
+    slapd.stop();
+    refresh().await.status(503).error("UNAVAILABLE");
+    slapd.again();
+    refresh().await.status(200);
+    slapd.without("alice");
+    refresh().await.status(401);
+}
+
 /// Rights are granted to groups of the directory, to its people, and to those who show certificates, as to accounts.
 #[tokio::test]
 async fn rights_are_granted_to_groups_and_names_of_the_directory() {

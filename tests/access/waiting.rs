@@ -96,3 +96,29 @@ async fn n_9_addresses_that_are_not_served_are_refused_without_a_challenge() {
     gantry.client().get("/v2/").await.status(403);
     at(&gantry, "192.0.2.1, 198.51.100.1").get("/v2/").await.status(403);
 }
+
+/// A token goes with any name. Who has one of his own must not get new tries at the password of another by it.
+#[tokio::test]
+async fn n_10_a_token_under_anothers_name_gives_no_new_tries() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let password = dir.path().join("password");
+    std::fs::write(&password, "a long enough password\n").expect("written");
+    let gantry = behind_a_proxy()
+        .variable("GANTRY_ADMIN_PASSWORD_FILE", password.to_str().expect("a path"))
+        .start()
+        .await;
+    let here = at(&gantry, "192.0.2.1");
+    let made = here
+        .basic("admin", "a long enough password")
+        .call("POST", "/api/tokens")
+        .header("content-type", "application/json")
+        .body(r#"{"name":"mine"}"#)
+        .await
+        .status(201)
+        .json();
+    let token = made["secret"].as_str().unwrap_or_else(|| panic!("no secret in {made}"));
+    fail(&here, "alice", 9).await;
+    here.basic("alice", token).get("/v2/").await.status(200);
+    fail(&here, "alice", 1).await;
+    here.basic("alice", "wrong").get("/v2/").await.status(429);
+}

@@ -48,7 +48,7 @@ async fn n_23_the_audit_log_is_read_and_filtered() {
     assert!(lines.get("link").unwrap().contains("before="));
     let text = String::from_utf8(lines.body.to_vec()).unwrap();
     assert_eq!(
-        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].is_i64()).count(),
+        text.lines().filter(|line| serde_json::from_str::<Value>(line).unwrap()["id"].is_i64()).count(),
         3
     );
     for query in

@@ -83,17 +83,12 @@ impl Slapd {
         let dir = TempDir::with_prefix("gantry-slapd-").expect("a directory");
         // A copy: where the system confines slapd to its own directories, it does so by the program's path.
         std::fs::copy(program, dir.path().join("slapd")).expect("a copy of slapd");
-        std::fs::create_dir(dir.path().join("db")).expect("a directory");
         authority.write_certificate(dir.path());
         authority.write(&dir.path().join("ca.pem"));
         std::fs::write(dir.path().join("slapd.conf"), configuration(dir.path())).expect("the configuration");
-        std::fs::write(dir.path().join("entries.ldif"), ldif()).expect("the entries");
         let (plain, tls) = (daemon::free_address(), daemon::free_address());
         let mut slapd = Slapd { daemon: None, plain, tls, dir };
-        let mut load = slapd.command(&["-Tadd"]);
-        let loaded = load.arg("-l").arg(slapd.file("entries.ldif")).stdin(Stdio::null()).output();
-        let loaded = loaded.expect("slapd runs");
-        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+        slapd.load(None);
         slapd.run();
         Some(slapd)
     }
@@ -102,6 +97,17 @@ impl Slapd {
         let mut command = Command::new(self.file("slapd"));
         command.args(first).arg("-f").arg(self.file("slapd.conf"));
         command
+    }
+
+    /// Fills the database anew.
+    fn load(&self, without: Option<&str>) {
+        let _ = std::fs::remove_dir_all(self.file("db"));
+        std::fs::create_dir(self.file("db")).expect("a directory");
+        std::fs::write(self.file("entries.ldif"), ldif(without)).expect("the entries");
+        let mut load = self.command(&["-Tadd"]);
+        let loaded = load.arg("-l").arg(self.file("entries.ldif")).stdin(Stdio::null()).output();
+        let loaded = loaded.expect("slapd runs");
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
     }
 
     fn run(&mut self) {
@@ -116,6 +122,13 @@ impl Slapd {
     }
 
     pub(crate) fn again(&mut self) {
+        self.run();
+    }
+
+    /// Restarts it without the entry of this name.
+    pub(crate) fn without(&mut self, name: &str) {
+        self.stop();
+        self.load(Some(name));
         self.run();
     }
 
@@ -170,8 +183,9 @@ access to * by * read
     )
 }
 
-fn ldif() -> String {
-    ENTRIES.iter().fold(String::new(), |mut text, (dn, attributes)| {
+fn ldif(without: Option<&str>) -> String {
+    let gone = |dn: &str| without.is_some_and(|name| dn.starts_with(&format!("uid={name},")));
+    ENTRIES.iter().filter(|(dn, _)| !gone(dn)).fold(String::new(), |mut text, (dn, attributes)| {
         let _ = write!(text, "dn: {dn}\n{attributes}\n\n");
         text
     })

@@ -281,12 +281,14 @@ impl<'a> Call<'a> {
         Ok(met_as(self.app, &asking, "password", found, &mut Met::default())?)
     }
 
-    /// A change by a cookie must come from a page of ours.
+    /// A change by a cookie must come from a page of ours, and none may come from a page of others: browsers send certificates and
+    /// passwords along, too.
     fn check_origin(&self) -> Result<(), Problem> {
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
         match &self.cookie {
-            Some(cookie) if !reads => session::check_origin(self, cookie),
-            _ => Ok(()),
+            _ if reads => Ok(()),
+            Some(cookie) => session::check_origin(self, cookie),
+            None => session::check_site(self),
         }
     }
 

@@ -80,6 +80,14 @@ pub(super) fn check_origin(call: &Call<'_>, cookie: &Cookie) -> Result<(), Probl
     Ok(())
 }
 
+/// Whether a change, however its caller showed who that is, was made by a page of another site.
+pub(super) fn check_site(call: &Call<'_>) -> Result<(), Problem> {
+    match is_ours(&call.parts.headers, origin(&call.door.base)) {
+        Some(false) => Err(Problem::CrossSite("a page of another site must not change anything here")),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the page that made a browser send this is one of ours; `None`: nobody says.
 fn is_ours(headers: &HeaderMap, own: &str) -> Option<bool> {
     let word = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);

@@ -45,7 +45,11 @@ impl Auth {
         self.not_waiting(&name, address)?;
         let found = self.recognise(credentials, asking).await;
         match &found {
-            Ok(_) => self.failures.succeeded(&name, address),
+            // A token goes with any name: it says nothing about the password of this one.
+            Ok(identity) if identity.credential == Credential::Password => {
+                self.failures.succeeded(&name, address);
+            }
+            Ok(_) => {}
             Err(AuthError::Refused | AuthError::BadToken(_) | AuthError::NoToken) => {
                 self.failures.failed(&name, address, Instant::now());
             }

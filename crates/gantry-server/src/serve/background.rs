@@ -73,8 +73,8 @@ pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
     let this = Arc::clone(app);
     tasks.spawn(async move {
         loop {
-            this.tidy_access().await;
             tokio::time::sleep(ACCESS).await;
+            this.tidy_access().await;
         }
     });
     let verifier = app.registry.verifier().clone();
