@@ -12,7 +12,7 @@ use super::howto::{Desk, REGISTRY};
 use crate::harness::daemon::{Daemon, find, free_address};
 use crate::harness::issuer::{Issuer, Key, now};
 use crate::harness::page::Page;
-use crate::harness::{Client, Gantry, image, skipped};
+use crate::harness::{Client, Gantry, image, skipped, types};
 
 /// What is allowed by a token server to alice, who shows her password: everything that she asks for, below `team`.
 fn token_for(head: &str, key: &Key, header: &Value) -> Option<Value> {
@@ -101,7 +101,7 @@ async fn howto_distribution_takes_our_tokens() {
         }
         let app = options.start().await;
         let people = "gantry user add root --admin --no-password
-            printf open | gantry user add alice --password-stdin
+            printf 'open sesame' | gantry user add alice --password-stdin
             gantry grant add alice push team
             gantry token create --robot ci --name ci --scope 'team/**:pull' > robot";
         desk.run(&app, people, &[]).await;
@@ -124,7 +124,7 @@ async fn howto_distribution_takes_our_tokens() {
         command.arg("serve").arg(&file).env("OTEL_TRACES_EXPORTER", "none");
         let _distribution = Daemon::start(&mut command, &[address], &desk.dir().join("distribution.log"));
 
-        let nobody = Client::new(address, None).of_another();
+        let nobody = Client::new(address, None).of_another().with("accept", types::OCI_MANIFEST);
         let challenge = nobody.get("/v2/").await.status(401);
         let challenge = challenge.get("www-authenticate").expect("a challenge");
         assert_eq!(challenge, format!("Bearer realm=\"{own}/v2/token\",service=\"other.example.com\""));
@@ -133,7 +133,7 @@ async fn howto_distribution_takes_our_tokens() {
             nobody.with("authorization", &token(client, &query).await)
         };
 
-        let alice = app.client().basic("alice", "open");
+        let alice = app.client().basic("alice", "open sesame");
         let image = image().build();
         let writer = with_token(&alice, "team/app:pull,push").await;
         writer.at("team/app").push("v1", &image).await;
@@ -157,7 +157,7 @@ async fn howto_distribution_takes_our_tokens() {
         app.client().with("authorization", &there).get("/v2/team/app/tags/list").await.status(401);
         // A real client finds its way: to Distribution, to Gantry for a token, and back.
         let copy = format!(
-            "printf open | skopeo login --tls-verify=false --username alice --password-stdin {address}
+            "printf 'open sesame' | skopeo login --tls-verify=false --username alice --password-stdin {address}
             skopeo copy -q --dest-tls-verify=false oci:image docker://{address}/team/copied:v1
             skopeo inspect --raw --tls-verify=false docker://{address}/team/copied:v1"
         );

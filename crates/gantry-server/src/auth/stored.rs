@@ -25,9 +25,10 @@ impl Auth {
         }
         let verified =
             self.bearer.verify(token, asking.service, Timestamp::now()).map_err(AuthError::BadToken)?;
-        let Verified { claims, .. } = &*verified;
-        of_claims(claims, Credential::Bearer, Some(claims.access.clone()))
-            .ok_or(AuthError::BadToken(TokenError::Claims))
+        let Verified { claims, identity, .. } = &*verified;
+        let identity =
+            identity.get_or_init(|| of_claims(claims, Credential::Bearer, Some(claims.access.clone())));
+        identity.clone().ok_or(AuthError::BadToken(TokenError::Claims))
     }
 
     pub(super) async fn stored_token(&self, secret: &[u8]) -> Result<Option<Arc<Token>>, AuthError> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use gantry_oci::access::{Action, RepoPattern, Role, Subject, TagPattern, Visibility};
 use gantry_storage::meta::access::TagLocks;
@@ -109,7 +109,7 @@ pub struct Rules {
 }
 
 /// What grants of everybody who is somebody are given to.
-const AUTHENTICATED: &str = "group:authenticated";
+static AUTHENTICATED: LazyLock<Subject> = LazyLock::new(|| Subject::group("authenticated"));
 
 impl Rules {
     /// Compiles them.
@@ -196,7 +196,7 @@ impl Rules {
         let groups = identity.groups.iter().filter_map(|group| self.grants.get(&Subject::group(group)));
         let all = match identity.is_anonymous() || self.grants.is_empty() {
             true => None,
-            false => AUTHENTICATED.parse().ok().and_then(|subject: Subject| self.grants.get(&subject)),
+            false => self.grants.get(&*AUTHENTICATED),
         };
         own.into_iter().chain(groups).chain(all).flatten()
     }

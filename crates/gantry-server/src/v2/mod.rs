@@ -62,7 +62,9 @@ pub(crate) async fn handle(
     let endpoint = request.as_ref().map_or_else(|_| classify(path), |request| Some(request.endpoint()));
     let mut met = Met::default();
     let answered = answer(app, peer, parts, request, body, &mut met).await;
-    let asked = Request::parse(&parts.method, path, parts.uri.query()).ok();
+    // Of what was only read nothing is told.
+    let told = answered.is_err() || !parts.method.is_safe();
+    let asked = told.then(|| Request::parse(&parts.method, path, parts.uri.query()).ok()).flatten();
     let about =
         About { app, peer, parts, id: request_id, identity: met.identity.as_ref(), request: asked.as_ref() };
     let mut response = match answered {

@@ -11,7 +11,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use gantry_oci::access::{Access, TokenScope};
 use gantry_storage::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Identity;
 use super::jwt::{Claims as Raw, Token, in_time};
 pub use super::jwt::{LEEWAY, TOKEN_MAX, TokenError};
 pub use keys::{KeyAlgorithm, Keys, KeysError, SigningKeyRow, generate};
@@ -89,6 +90,8 @@ pub struct Verified {
     /// When it ends, in seconds since 1970.
     pub expires: i64,
     kid: String,
+    /// What the chain made of it: the same for every request that shows it.
+    pub(super) identity: OnceLock<Option<Identity>>,
 }
 
 /// Why no token could be made.
@@ -246,5 +249,5 @@ fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verifie
         login: raw.take::<Option<_>>(LOGIN)?.ok_or(TokenError::Claims)?,
     };
     let id = raw.take::<Option<_>>("jti")?.ok_or(TokenError::Claims)?;
-    Ok(Verified { claims, id, issued, expires, kid })
+    Ok(Verified { claims, id, issued, expires, kid, identity: OnceLock::new() })
 }
