@@ -239,7 +239,7 @@ impl Server {
         let mut body = Vec::new();
         Connection::open(self.address)?
             .send_taking(&Request::new("GET", &path, &basic, 200), &mut |piece| {
-                body.extend_from_slice(piece)
+                body.extend_from_slice(piece);
             })?;
         let answer: serde_json::Value = serde_json::from_slice(&body)?;
         let token = answer["token"].as_str().context("no token in the answer")?;
