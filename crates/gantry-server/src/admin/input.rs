@@ -249,10 +249,7 @@ pub(super) fn is_secret(text: &str) -> bool {
 }
 
 /// Parses a member of a body.
-pub(super) fn member<T: FromStr<Err: Display>>(
-    name: &str,
-    text: &str,
-) -> Result<T, Problem> {
+pub(super) fn member<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::Invalid(format!("`{name}`: {error}")))
 }
 
