@@ -189,12 +189,11 @@ impl Bearer {
             return Err(TokenError::Malformed);
         }
         let keys = self.keys.load();
-        let hash = Seen::hash(token);
-        let verified = match self.seen.get(&hash).filter(|known| keys.verifies_with(&known.kid, now)) {
+        let verified = match self.seen.get(token).filter(|known| keys.verifies_with(&known.kid, now)) {
             Some(known) => known,
             None => {
                 let fresh = Arc::new(read(token, &keys, &self.issuer, now)?);
-                self.seen.insert(hash, &fresh, token.len());
+                self.seen.insert(token, &fresh);
                 fresh
             }
         };
@@ -210,7 +209,7 @@ impl Bearer {
     #[must_use]
     pub fn concerns(&self, token: &str) -> bool {
         let named = |token: Token<'_>| token.unverified_issuer() == Some(self.issuer.as_str());
-        self.seen.get(&Seen::hash(token)).is_some() || Token::parse(token).is_ok_and(named)
+        self.seen.get(token).is_some() || Token::parse(token).is_ok_and(named)
     }
 
     /// The public keys, for `/.well-known/jwks.json`: those by which a token may be signed that still counts.
