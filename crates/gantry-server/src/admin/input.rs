@@ -248,10 +248,7 @@ pub(super) fn is_secret(text: &str) -> bool {
 }
 
 /// Parses a member of a body.
-pub(super) fn member<T: std::str::FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    text: &str,
-) -> Result<T, Problem> {
+pub(super) fn member<T: std::str::FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::Invalid(format!("`{name}`: {error}")))
 }
 
