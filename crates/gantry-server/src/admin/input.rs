@@ -1,7 +1,8 @@
 //! What a client sends: queries, pages and bodies, read strictly and bounded.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::marker::PhantomData;
+use std::str::FromStr;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -248,7 +249,7 @@ pub(super) fn is_secret(text: &str) -> bool {
 }
 
 /// Parses a member of a body.
-pub(super) fn member<T: std::str::FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, Problem> {
+pub(super) fn member<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::Invalid(format!("`{name}`: {error}")))
 }
 
