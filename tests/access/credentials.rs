@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::access::granted;
 use crate::harness::{Gantry, image};
 
 /// A-23, N-3: Basic, Bearer and the cookie of a web session open the registry directly.
@@ -42,6 +43,14 @@ async fn a_23_every_way_to_be_somebody_opens_the_registry() {
     session.get("/v2/other/app/tags/list").await.status(403);
     session.post("/v2/team/app/blobs/uploads/").await.status(401);
     session.delete("/v2/team/app/manifests/v1").await.status(401);
+    // Nor does it buy tokens, which would.
+    let bought = session
+        .get("/v2/token?offline_token=true&scope=repository:team/app:pull,push")
+        .await
+        .status(200)
+        .json();
+    assert!(bought.get("refresh_token").is_none());
+    assert_eq!(granted(bought["token"].as_str().expect("a token")), [""; 0]);
     anon.with("cookie", &cookie.replace("gts_", "gts_x")).get("/v2/").await.status(401);
 }
 
