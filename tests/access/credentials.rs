@@ -191,7 +191,7 @@ async fn n_4_robots() {
     app.client().basic("ci", &made.secret).get("/v2/").await.status(401);
 }
 
-/// N-13, N-20: what changes, acts on the next request; bearer tokens that are out go on within their time.
+/// N-13, N-20: what changes, acts on the next request, with bearer tokens that are out too.
 #[tokio::test]
 async fn n_13_changes_act_on_the_next_request() {
     let app = Gantry::start().await;
@@ -224,8 +224,31 @@ async fn n_13_changes_act_on_the_next_request() {
     alice.get(list).await.status(404);
     app.change_user("alice", json!({ "disabled": true })).await;
     alice.get(list).await.status(401);
+    bearer.get(list).await.status(401);
     app.change_user("alice", json!({ "disabled": false })).await;
     alice.get(list).await.status(404);
+    bearer.get(list).await.status(404);
     app.remove_user("alice").await;
     alice.get(list).await.status(401);
+    bearer.get(list).await.status(401);
+    // Whoever has the name next is somebody else.
+    let other = app.user("alice", "another 2").await;
+    app.grant("alice", "pull", "team").await;
+    other.get(list).await.status(404);
+    bearer.get(list).await.status(401);
+}
+
+/// A bearer token ends with the personal or robot token that it was bought by.
+#[tokio::test]
+async fn n_13_a_bearer_token_ends_with_the_token_behind_it() {
+    let app = Gantry::start().await;
+    app.user("alice", "a secret 1").await;
+    app.grant("alice", "pull", "team").await;
+    for made in [app.token("alice", &["team/**:pull"]).await, app.robot("ci", &["team/**:pull"]).await] {
+        let holder = app.client().basic("any", &made.secret);
+        let bearer = holder.by_token_for(&["repository:team/a:pull"]).await;
+        bearer.get("/v2/team/a/tags/list").await.status(404);
+        app.revoke(&made).await;
+        bearer.get("/v2/team/a/tags/list").await.status(401);
+    }
 }
