@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::access::granted;
 use crate::harness::{Gantry, image};
 
 /// A-23, N-3: Basic, Bearer and the cookie of a web session open the registry directly.
@@ -42,6 +43,14 @@ async fn a_23_every_way_to_be_somebody_opens_the_registry() {
     session.get("/v2/other/app/tags/list").await.status(403);
     session.post("/v2/team/app/blobs/uploads/").await.status(401);
     session.delete("/v2/team/app/manifests/v1").await.status(401);
+    // Nor does it buy tokens, which would.
+    let bought = session
+        .get("/v2/token?offline_token=true&scope=repository:team/app:pull,push")
+        .await
+        .status(200)
+        .json();
+    assert!(bought.get("refresh_token").is_none());
+    assert_eq!(granted(bought["token"].as_str().expect("a token")), [""; 0]);
     anon.with("cookie", &cookie.replace("gts_", "gts_x")).get("/v2/").await.status(401);
 }
 
@@ -182,7 +191,7 @@ async fn n_4_robots() {
     app.client().basic("ci", &made.secret).get("/v2/").await.status(401);
 }
 
-/// N-13, N-20: what changes, acts on the next request; bearer tokens that are out go on within their time.
+/// N-13, N-20: what changes, acts on the next request, with bearer tokens that are out too.
 #[tokio::test]
 async fn n_13_changes_act_on_the_next_request() {
     let app = Gantry::start().await;
@@ -215,8 +224,31 @@ async fn n_13_changes_act_on_the_next_request() {
     alice.get(list).await.status(404);
     app.change_user("alice", json!({ "disabled": true })).await;
     alice.get(list).await.status(401);
+    bearer.get(list).await.status(401);
     app.change_user("alice", json!({ "disabled": false })).await;
     alice.get(list).await.status(404);
+    bearer.get(list).await.status(404);
     app.remove_user("alice").await;
     alice.get(list).await.status(401);
+    bearer.get(list).await.status(401);
+    // Whoever has the name next is somebody else.
+    let other = app.user("alice", "another 2").await;
+    app.grant("alice", "pull", "team").await;
+    other.get(list).await.status(404);
+    bearer.get(list).await.status(401);
+}
+
+/// A bearer token ends with the personal or robot token that it was bought by.
+#[tokio::test]
+async fn n_13_a_bearer_token_ends_with_the_token_behind_it() {
+    let app = Gantry::start().await;
+    app.user("alice", "a secret 1").await;
+    app.grant("alice", "pull", "team").await;
+    for made in [app.token("alice", &["team/**:pull"]).await, app.robot("ci", &["team/**:pull"]).await] {
+        let holder = app.client().basic("any", &made.secret);
+        let bearer = holder.by_token_for(&["repository:team/a:pull"]).await;
+        bearer.get("/v2/team/a/tags/list").await.status(404);
+        app.revoke(&made).await;
+        bearer.get("/v2/team/a/tags/list").await.status(401);
+    }
 }

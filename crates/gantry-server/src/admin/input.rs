@@ -55,11 +55,7 @@ impl<'a> Query<'a> {
     }
 
     /// The same, parsed; `expected` tells what.
-    pub(super) fn parse<T: std::str::FromStr>(
-        self,
-        key: &'static str,
-        expected: &str,
-    ) -> Result<Option<T>, Problem> {
+    pub(super) fn parse<T: FromStr>(self, key: &'static str, expected: &str) -> Result<Option<T>, Problem> {
         let value = self.get(key)?;
         let wrong = || Problem::Invalid(format!("`{key}` is not {expected}"));
         value.map(|text| text.parse().map_err(|_| wrong())).transpose()
