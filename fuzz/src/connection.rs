@@ -33,7 +33,9 @@ fn start() -> SocketAddr {
             let address = greeting.registry.rsplit('/').next().and_then(|address| address.parse().ok());
             sender.send(address.expect("an address")).expect("somebody waits");
         };
-        runtime.block_on(gantry_server::serve::serve(config, greet)).expect("a server");
+        runtime
+            .block_on(gantry_server::serve::serve(config.clone(), || Ok(config.clone()), greet))
+            .expect("a server");
     });
     address.recv_timeout(Duration::from_secs(30)).expect("the server starts")
 }
