@@ -199,6 +199,7 @@ fn what_cannot_work_is_refused() {
         (&["limits.manifest=0"], "limits.manifest"),
         (&["limits.inline_blob=1GiB"], "limits.inline_blob"),
         (&["limits.tags_page=0"], "limits.tags_page"),
+        (&["limits.burst=3"], "limits.burst"),
         (&["limits.idle_timeout=1ms"], "limits.idle_timeout"),
         (&["sweep.upload_expiry=1ms"], "sweep.upload_expiry"),
         (&["verify.interval=1ms"], "verify.interval"),
