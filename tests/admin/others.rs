@@ -245,6 +245,11 @@ async fn n_23_secrets_in_the_wrong_place_are_not_kept() {
     alice.get(&format!("/api/users/{secret}")).await.problem(403, "forbidden");
     app.client().get(&format!("/api/users/{secret}")).await.problem(401, "");
     root.get(&format!("/api/users?after={secret}")).await.status(200);
+    app.client().with("user-agent", secret).get("/v2/").await.status(401);
+    for subject in [secret.to_owned(), format!("robot:{secret}")] {
+        let body = json!({ "subject": subject, "role": "pull", "pattern": "team" });
+        root.post("/api/grants").json(&body).await.problem(400, "invalid");
+    }
     app.client().basic(secret, "x").get("/api/users").await.status(401);
     app.client().post("/api/session").json(&json!({ "user": secret, "password": secret })).await.status(401);
     root.patch("/api/users/alice", "").json(&json!({ "password": "sixteen horses!" })).await.status(200);
