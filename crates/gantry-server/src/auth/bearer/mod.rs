@@ -54,7 +54,8 @@ pub struct Login {
     /// How the caller showed who he is: `password`, `token`, `ldap`, ...
     #[serde(rename = "m", default, skip_serializing_if = "String::is_empty")]
     pub method: String,
-    /// The id of the personal, robot or refresh token that was shown: when it is revoked, so is this one.
+    /// The id of the personal, robot or refresh token that was shown: refresh tokens bought with this one end with it. This one goes on
+    /// until it expires (N-13).
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// What the owner of a personal token narrowed it to; what a robot's token was made for.
