@@ -27,8 +27,8 @@ async fn sighup_takes_what_the_file_says_of_access_into_force() {
     eventually("alice may push", async || (push().await == 202).then_some(())).await;
     app.client().get("/v2/team/app/tags/list").await.status(401);
     let (one, two) = (image().build(), image().build());
-    repo.push("v1", &one).await;
-    repo.push("v1", &one).await;
+    repo.push("v1", &one).await.status(201);
+    repo.push("v1", &one).await.status(201);
     repo.push_parts(&two).await;
     repo.put_manifest("v1", &two.manifest).await.status(403).error("DENIED");
 

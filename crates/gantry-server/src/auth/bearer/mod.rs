@@ -54,13 +54,15 @@ pub struct Login {
     /// How the caller showed who he is: `password`, `token`, `ldap`, ...
     #[serde(rename = "m", default, skip_serializing_if = "String::is_empty")]
     pub method: String,
-    /// The id of the personal, robot or refresh token that was shown: refresh tokens bought with this one end with it. This one goes on
-    /// until it expires (N-13).
+    /// The id of the personal, robot or refresh token that was shown: when it is revoked, so is this one.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// What the owner of a personal token narrowed it to; what a robot's token was made for.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<TokenScope>>,
+    /// When the account was made, in microseconds since 1970.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<i64>,
 }
 
 /// The name of the claim with the [`Login`].
