@@ -253,3 +253,13 @@ async fn n_18_a_manifest_names_blobs_of_its_own_repository_only() {
     let location = own.start_upload().await;
     stranger.put(&with(&location, "digest", &built.blobs[0].digest), "").await.bad("DIGEST_INVALID");
 }
+
+/// Where there are no accounts a refusal says so: no login would help.
+#[tokio::test]
+async fn a_namespace_of_a_server_without_accounts_says_why_nobody_may_push() {
+    let app = Gantry::start().await;
+    app.namespace("pub", "public").await;
+    let answer = app.client().post("/v2/pub/a/blobs/uploads/").await.status(403);
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("there are no accounts"), "{text}");
+}

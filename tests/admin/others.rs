@@ -184,8 +184,28 @@ async fn n_21_decisions_are_explained_to_whom_they_concern() {
     // A tag rule, named.
     let body = json!({ "prefix": "team", "tags": { "immutable": ["v*"] } });
     root.post("/api/namespaces").json(&body).await.status(201);
-    let told = alice.get(&ask("action=push&repository=team/app&tag=v1")).await.status(200).json();
+    let tag = ask("action=push&repository=team/app&tag=v1");
+    let told = alice.get(&tag).await.status(200).json();
+    assert_eq!(told["allowed"], true, "no rule holds a tag that is not there: {told}");
+    alice.at("team/app").push("v1", &image().build()).await.status(201);
+    let told = alice.get(&tag).await.status(200).json();
     assert!(told["allowed"] == false && told["rule"].as_str().unwrap().contains("`v*`"), "{told}");
+
+    // A robot may what its tokens say.
+    let body = json!({ "name": "ci", "robot": "ci", "scopes": ["team/**:pull,push"] });
+    let token = root.post("/api/tokens").json(&body).await.status(201).json();
+    let robot = ask("subject=robot:ci&action=push&repository=team/app");
+    let told = root.get(&robot).await.status(200).json();
+    assert!(told["allowed"] == true && told["rule"].as_str().unwrap().contains("`team/**:"), "{told}");
+    let id = token["token"]["id"].as_str().unwrap();
+    root.delete(&format!("/api/tokens/{id}")).await.status(204);
+    assert_eq!(root.get(&robot).await.status(200).json()["allowed"], false);
+
+    // Nothing of an account that is disabled counts.
+    root.patch("/api/users/alice", "").json(&json!({ "disabled": true })).await.status(200);
+    let told = root.get(&about_alice).await.status(200).json();
+    assert!(told["allowed"] == false && told["missing"].as_str().unwrap().contains("disabled"), "{told}");
+    root.patch("/api/users/alice", "").json(&json!({ "disabled": false })).await.status(200);
 
     // Whoever may not know of a namespace is not told that it is there.
     root.post("/api/namespaces").json(&json!({ "prefix": "secret/place" })).await.status(201);
@@ -225,6 +245,11 @@ async fn n_23_secrets_in_the_wrong_place_are_not_kept() {
     alice.get(&format!("/api/users/{secret}")).await.problem(403, "forbidden");
     app.client().get(&format!("/api/users/{secret}")).await.problem(401, "");
     root.get(&format!("/api/users?after={secret}")).await.status(200);
+    app.client().with("user-agent", secret).get("/v2/").await.status(401);
+    for subject in [secret.to_owned(), format!("robot:{secret}")] {
+        let body = json!({ "subject": subject, "role": "pull", "pattern": "team" });
+        root.post("/api/grants").json(&body).await.problem(400, "invalid");
+    }
     app.client().basic(secret, "x").get("/api/users").await.status(401);
     app.client().post("/api/session").json(&json!({ "user": secret, "password": secret })).await.status(401);
     root.patch("/api/users/alice", "").json(&json!({ "password": "sixteen horses!" })).await.status(200);

@@ -259,3 +259,22 @@ async fn admin_bodies_are_bounded_and_of_json() {
     root.get("/api/users/..%2f..%2fetc").await.problem(404, "");
     assert_eq!(root.get("/api/users").await.json()["users"].as_array().unwrap().len(), 1);
 }
+
+/// A server that was closed does not stand open again because the last account is removed or the last robot's token is revoked.
+#[tokio::test]
+async fn admin_the_last_account_that_goes_leaves_the_door_closed() {
+    let app = Gantry::start().await;
+    let operator = app.operator_api();
+    let push = async || app.client().post("/v2/team/app/blobs/uploads/").await.status;
+    assert_eq!(push().await, 202, "everybody may, as long as nobody can log in");
+    account(&app, "alice", json!({})).await;
+    assert_eq!(push().await, 401);
+    operator.delete("/api/users/alice").await.status(204);
+    assert_eq!(push().await, 401);
+    let body = json!({ "name": "ci", "robot": "ci", "scopes": ["**:pull"] });
+    let token = operator.post("/api/tokens").json(&body).await.status(201).json();
+    let id = token["token"]["id"].as_str().unwrap().to_owned();
+    operator.delete(&format!("/api/tokens/{id}")).await.status(204);
+    assert_eq!(push().await, 401);
+    app.client().get("/api/users").await.problem(401, "");
+}

@@ -99,7 +99,7 @@ impl App {
     pub async fn open(config: Config) -> Result<Self, AppError> {
         // Nothing is made for a server that is not allowed to serve.
         if !config.database().exists() {
-            access::closed_door(&config, false)?;
+            access::closed_door(&config, config.listen(), false)?;
         }
         let (store, registry, placement) = open_placed(&config).await?;
         let registry = Arc::new(registry);
@@ -154,8 +154,8 @@ impl App {
     /// # Errors
     /// It would open the server to the network although nobody said so; nothing is changed.
     pub(crate) async fn rewrite(&self, config: &Config) -> Result<Vec<String>, AppError> {
-        let accounts = self.registry.meta().has_accounts().await;
-        access::closed_door(config, accounts.map_err(|error| AppError::Access(error.to_string()))?)?;
+        self.access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
+        access::closed_door(config, self.config.listen(), self.access.auth.has_rows())?;
         self.access.rewrite(config);
         observe::set_log_level(config.settings.log.level);
         Ok(self.config.settings.other_tables(&config.settings))

@@ -1,7 +1,8 @@
 //! May somebody do something, and by which rule (N-21).
 
-use gantry_oci::access::{Action, Subject};
-use gantry_oci::{RepoName, Tag};
+use gantry_oci::access::{Action, Subject, TokenScope};
+use gantry_oci::{Reference, RepoName, Tag};
+use gantry_storage::Timestamp;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,12 +13,15 @@ use crate::auth::Source;
 use crate::http::{Problem, Response};
 use crate::policy;
 
+/// Of so many tokens of a robot the scopes count here.
+const ROBOT_TOKENS: usize = 1000;
+
 /// What is asked.
 pub(super) struct Asked {
     pub(super) subject: Subject,
-    pub(super) repository: String,
+    pub(super) repository: RepoName,
     action: Action,
-    tag: Option<String>,
+    tag: Option<Tag>,
 }
 
 /// The answer.
@@ -43,34 +47,41 @@ pub(super) fn asked(call: &Call<'_>) -> Result<Asked, Problem> {
     let action: Action =
         call.query.parse("action", "one of pull, push, delete")?.ok_or_else(|| missing("action"))?;
     let tag: Option<Tag> = call.query.parse("tag", "a tag")?;
-    Ok(Asked {
-        subject: subject.unwrap_or_else(|| call.caller.subject.clone()),
-        repository: repository.as_str().to_owned(),
-        action,
-        tag: tag.map(|tag| tag.as_str().to_owned()),
-    })
+    Ok(Asked { subject: subject.unwrap_or_else(|| call.caller.subject.clone()), repository, action, tag })
 }
 
 pub(super) async fn show(call: &Call<'_>, _: Permit, asked: Asked) -> Result<Response, Problem> {
     let Asked { subject, repository, action, tag } = asked;
     let caller = &call.caller;
-    let of_caller = subject == caller.subject;
-    let (groups, admin, source) = if of_caller {
-        (caller.groups.clone(), caller.admin, caller.source)
-    } else {
-        known(call, &subject).await?
+    let who = match subject == caller.subject {
+        true => Who {
+            groups: caller.groups.clone(),
+            admin: caller.admin,
+            source: caller.source,
+            own: caller.own.clone(),
+        },
+        false => match known(call, &subject).await? {
+            Some(who) => who,
+            None => return disabled(call, &subject, &repository),
+        },
+    };
+    let tag = match tag {
+        Some(tag) if action == Action::Push => there(call, &repository, tag).await?,
+        tag => tag,
     };
     // As wide as the subject: what a credential is narrowed to is not asked about.
     let told = call.rules.explain(&policy::Asked {
         subject,
-        groups,
-        admin,
-        source,
+        groups: who.groups,
+        admin: who.admin,
+        source: who.source,
+        own: who.own,
         action,
-        repository: repository.clone(),
-        tag,
+        repository: repository.as_str().to_owned(),
+        tag: tag.map(|tag| tag.as_str().to_owned()),
     });
-    let may_know = call.rules.lists(caller, &repository) || call.rules.administers(caller, &repository);
+    let repository = repository.as_str();
+    let may_know = call.rules.lists(caller, repository) || call.rules.administers(caller, repository);
     let explanation = match may_know {
         true => Explanation {
             allowed: told.allowed,
@@ -91,25 +102,70 @@ pub(super) async fn show(call: &Call<'_>, _: Permit, asked: Asked) -> Result<Res
     json(StatusCode::OK, &explanation)
 }
 
-/// What rows know of somebody; of whom they know nothing others vouch.
-async fn known(call: &Call<'_>, subject: &Subject) -> Result<(Vec<String>, bool, Source), Problem> {
+/// What is known of somebody.
+struct Who {
+    groups: Vec<String>,
+    admin: bool,
+    source: Source,
+    own: Vec<TokenScope>,
+}
+
+impl Who {
+    fn of(source: Source) -> Self {
+        Self { groups: Vec::new(), admin: false, source, own: Vec::new() }
+    }
+}
+
+/// What rows know of somebody; of whom they know nothing others vouch. `None`: an account that is disabled.
+async fn known(call: &Call<'_>, subject: &Subject) -> Result<Option<Who>, Problem> {
     let Some(name) = subject.account_name() else {
-        let source = match subject.as_str().split_once(':') {
-            _ if subject.is_anonymous() => Source::Nobody,
-            Some(("robot", _)) => Source::Robot,
-            Some(("ldap", _)) => Source::Ldap,
-            Some(("cert", _)) => Source::Certificate,
-            Some(("oidc", _)) => Source::Oidc,
-            Some(("issuer", _)) => Source::Issuer,
-            _ => Source::Nobody,
-        };
-        return Ok((Vec::new(), false, source));
+        return Ok(Some(match subject.as_str().split_once(':') {
+            _ if subject.is_anonymous() => Who::of(Source::Nobody),
+            Some(("robot", _)) => Who { own: scopes_of(call, subject).await?, ..Who::of(Source::Robot) },
+            Some(("ldap", _)) => Who::of(Source::Ldap),
+            Some(("cert", _)) => Who::of(Source::Certificate),
+            Some(("oidc", _)) => Who::of(Source::Oidc),
+            Some(("issuer", _)) => Who::of(Source::Issuer),
+            _ => Who::of(Source::Nobody),
+        }));
     };
     let account = call.meta().account(name).await?.filter(|account| account.name == name);
     Ok(match account {
-        Some(account) if account.disabled => (Vec::new(), false, Source::Nobody),
-        Some(account) => (account.groups.clone(), account.admin, Source::Account),
-        None if call.app.access.auth.has_htpasswd_name(name) => (Vec::new(), false, Source::Htpasswd),
-        None => (Vec::new(), false, Source::Account),
+        Some(account) if account.disabled => None,
+        Some(account) => {
+            Some(Who { groups: account.groups.clone(), admin: account.admin, ..Who::of(Source::Account) })
+        }
+        None if call.app.access.auth.has_htpasswd_name(name) => Some(Who::of(Source::Htpasswd)),
+        None => Some(Who::of(Source::Account)),
     })
+}
+
+/// What the tokens of a robot were made for, of those that have not ended.
+async fn scopes_of(call: &Call<'_>, robot: &Subject) -> Result<Vec<TokenScope>, Problem> {
+    let now = Timestamp::now();
+    let tokens = call.meta().tokens(Some(robot), None, ROBOT_TOKENS).await?;
+    let good = tokens.into_iter().filter(|token| token.expires.is_none_or(|at| at > now));
+    Ok(good.flat_map(|token| token.scopes).collect())
+}
+
+/// The tag, if it is in the repository: a new one is held by no rule.
+async fn there(call: &Call<'_>, repository: &RepoName, tag: Tag) -> Result<Option<Tag>, Problem> {
+    let reference = Reference::Tag(tag.clone());
+    Ok(call.meta().manifest(repository, &reference).await?.map(|_| tag))
+}
+
+/// Nothing of a disabled account counts, whatever is granted to it.
+fn disabled(call: &Call<'_>, subject: &Subject, repository: &RepoName) -> Result<Response, Problem> {
+    let repository = repository.as_str();
+    let namespace = call.rules.namespace_of(repository);
+    json(
+        StatusCode::OK,
+        &Explanation {
+            allowed: false,
+            rule: None,
+            missing: Some(format!("an account that is enabled: {subject} is disabled")),
+            namespace: namespace.prefix.clone(),
+            visibility: Some(namespace.visibility.to_string()),
+        },
+    )
 }

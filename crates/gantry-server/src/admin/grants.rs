@@ -77,6 +77,11 @@ pub(super) struct Wanted {
 
 pub(super) fn wanted(_: &Call<'_>, new: &NewGrant) -> Result<Wanted, Problem> {
     let subject: Subject = input::member("subject", &new.subject)?;
+    if input::is_secret(&new.subject) {
+        return Err(Problem::Invalid(
+            "`subject` looks like a token: expected whose it is, such as robot:NAME".to_owned(),
+        ));
+    }
     let pattern = match new.pattern.as_str() {
         "/" => RepoPattern::everything(),
         text => input::member("pattern", text)?,

@@ -183,7 +183,7 @@ async fn dispatch(call: &Call<'_>, route: Route, body: ByteSource) -> Result<Res
         Route::Audit => audit::list(call, may(About::Nothing)?).await,
         Route::Explain => {
             let asked = explain::asked(call)?;
-            let permit = may(About::Rights(&asked.subject, &asked.repository))?;
+            let permit = may(About::Rights(&asked.subject, asked.repository.as_str()))?;
             explain::show(call, permit, asked).await
         }
     }
@@ -359,7 +359,7 @@ impl<'a> Call<'a> {
 }
 
 fn exists(what: &'static str) -> Problem {
-    Problem::Conflict { name: "exists", detail: format!("there is such {what} already") }
+    Problem::Conflict { name: "exists", detail: format!("this {what} exists already") }
 }
 
 /// An answer in JSON.

@@ -234,10 +234,12 @@ fn not_of_file(call: &Call<'_>, prefix: &Prefix) -> Result<(), Problem> {
     match call.rules.namespace(&prefix.text) {
         Some(namespace) if namespace.origin == Origin::File => Err(Problem::Conflict {
             name: "in-file",
-            detail: format!(
-                "the namespace stands in the configuration file, in the [[namespace]] with prefix = \"{}\": change it there",
-                shown(&prefix.text)
-            ),
+            detail: match prefix.text.as_str() {
+                "" => "the namespace stands in the configuration file, in the [[namespace]] without a prefix: change it there".to_owned(),
+                text => format!(
+                    "the namespace stands in the configuration file, in the [[namespace]] with prefix = \"{text}\": change it there"
+                ),
+            },
         }),
         _ => Ok(()),
     }

@@ -2,6 +2,7 @@
 //!
 //! Changes of rows act on the next request: the store counts them, and whoever asks for the rules gets those of the count.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,7 +87,7 @@ impl Access {
         };
         access.signing_key().await?;
         let rules = access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;
-        closed_door(config, rules.has_accounts())?;
+        closed_door(config, config.listen(), rules.has_accounts())?;
         Ok(access)
     }
 
@@ -250,12 +251,13 @@ fn by_the_system() -> AuditEntry {
     AuditEntry { at: Timestamp::now(), subject: "system".to_owned(), allowed: true, ..AuditEntry::default() }
 }
 
-/// Refuses to stand open to the network when nobody said so. `accounts`: whether rows have any.
-pub(super) fn closed_door(config: &Config, accounts: bool) -> Result<(), ConfigError> {
+/// Refuses to stand open to the network when nobody said so. `listen`: where the server listens, whatever another reading of the
+/// configuration says; `accounts`: whether rows have any.
+pub(super) fn closed_door(config: &Config, listen: SocketAddr, accounts: bool) -> Result<(), ConfigError> {
     let somebody = accounts || config.has_methods() || config.admin_password_file.is_some();
-    match somebody || config.settings.auth.anonymous.is_some() || config.listen().ip().is_loopback() {
+    match somebody || config.settings.auth.anonymous.is_some() || listen.ip().is_loopback() {
         true => Ok(()),
-        false => Err(ConfigError::OpenDoor(config.listen())),
+        false => Err(ConfigError::OpenDoor(listen)),
     }
 }
 

@@ -206,9 +206,15 @@ impl Auth {
             || self.certificates
     }
 
-    /// Tells whether there are accounts or tokens as rows.
+    /// Tells whether there are accounts or tokens as rows. A door that was closed stays closed while the server runs: that the
+    /// last account is removed, or the last robot's token ends, is nobody's word that everybody may do everything.
     pub fn set_rows(&self, rows: bool) {
-        self.rows.store(rows, Ordering::Relaxed);
+        self.rows.fetch_or(rows, Ordering::Relaxed);
+    }
+
+    /// Whether there have been accounts or tokens as rows since the start.
+    pub fn has_rows(&self) -> bool {
+        self.rows.load(Ordering::Relaxed)
     }
 
     /// Our own tokens.

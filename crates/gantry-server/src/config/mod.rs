@@ -133,6 +133,12 @@ impl Config {
         if limits.inline_blob.0 > 1 << 20 {
             return Err(wrong("limits.inline_blob", "is out of range: expected at most 1MiB"));
         }
+        if limits.burst.0.is_some() && limits.requests_per_second.0.is_none() {
+            return Err(wrong(
+                "limits.burst",
+                "is set and limits.requests_per_second is not: nothing is counted",
+            ));
+        }
         for (key, value) in [
             ("limits.connections", limits.connections),
             ("limits.tags_page", limits.tags_page),

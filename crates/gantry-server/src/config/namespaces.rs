@@ -28,7 +28,7 @@ pub(super) fn check(settings: &Settings) -> Result<Vec<WrittenGrant>, ConfigErro
         if !prefix.is_empty() && prefix.parse::<gantry_oci::RepoName>().is_err() {
             return Err(wrong(
                 key(),
-                "is no prefix: expected whole components of names, such as \"team/app\"",
+                "is no prefix: expected whole components of names, such as \"team/app\", or none for everything",
             ));
         }
         if !seen.insert(prefix) {
@@ -55,7 +55,9 @@ fn pattern_of(prefix: &str) -> Result<RepoPattern, String> {
 /// `SUBJECT ROLE [PATTERN]`; names of groups may have blanks in them, so it is read from the right.
 fn grant(text: &str, whole: &RepoPattern) -> Result<WrittenGrant, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let expected = || "expected `SUBJECT ROLE` or `SUBJECT ROLE PATTERN`".to_owned();
+    let expected = || {
+        "expected `SUBJECT ROLE` or `SUBJECT ROLE PATTERN`; roles are pull, push, delete and admin".to_owned()
+    };
     let (subject, role, pattern) = match words.as_slice() {
         [subject @ .., role] if !subject.is_empty() && role.parse::<Role>().is_ok() => (subject, *role, None),
         [subject @ .., role, pattern] if !subject.is_empty() => (subject, *role, Some(*pattern)),

@@ -97,9 +97,9 @@ fn uncommented() -> String {
         line.split_once(" = ")
             .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
     };
-    let is_list = |line: &str| line.starts_with("[[") && line.ends_with("]]");
+    let is_table = |line: &str| line.starts_with('[') && line.ends_with(']');
     let line = |line| match str::strip_prefix(line, "# ") {
-        Some(rest) if is_key(rest) || is_list(rest) => rest,
+        Some(rest) if is_key(rest) || is_table(rest) => rest,
         _ => line,
     };
     EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -199,6 +199,7 @@ fn what_cannot_work_is_refused() {
         (&["limits.manifest=0"], "limits.manifest"),
         (&["limits.inline_blob=1GiB"], "limits.inline_blob"),
         (&["limits.tags_page=0"], "limits.tags_page"),
+        (&["limits.burst=3"], "limits.burst"),
         (&["limits.idle_timeout=1ms"], "limits.idle_timeout"),
         (&["sweep.upload_expiry=1ms"], "sweep.upload_expiry"),
         (&["verify.interval=1ms"], "verify.interval"),

@@ -1,6 +1,6 @@
 //! The decision in words (N-21).
 
-use gantry_oci::access::{Action, Subject};
+use gantry_oci::access::{Action, Subject, TokenScope};
 use serde::Serialize;
 
 use super::rules::Rules;
@@ -17,11 +17,13 @@ pub struct Asked {
     pub admin: bool,
     /// Who vouches for it.
     pub source: Source,
+    /// What it may by itself: of a robot the scopes of its tokens.
+    pub own: Vec<TokenScope>,
     /// What it is to do.
     pub action: Action,
     /// Where.
     pub repository: String,
-    /// With which tag.
+    /// With which tag, if there is one already: rules for tags hold those that are there.
     pub tag: Option<String>,
 }
 
@@ -49,6 +51,7 @@ impl Rules {
         let identity = Identity::known(Known {
             groups: asked.groups.clone(),
             admin: asked.admin,
+            own: asked.own.clone(),
             ..Identity::plain(asked.subject.clone(), asked.source, credential).known_parts()
         });
         let namespace = self.namespace_of(&asked.repository);
@@ -69,7 +72,8 @@ impl Rules {
             Some((how, pattern)) => {
                 let rule = format!(
                     "tags `{pattern}` are {how} in the namespace `{}` ({}): a tag that is there is not moved or removed",
-                    namespace.prefix, namespace.origin
+                    namespace.shown(),
+                    namespace.origin
                 );
                 let missing =
                     (how == "protected").then(|| format!("the role `admin` on `{}`", asked.repository));

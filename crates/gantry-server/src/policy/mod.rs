@@ -162,7 +162,9 @@ impl fmt::Display for Denied {
             Denied::InsufficientScope { missing: None, .. } => {
                 f.write_str("requested access is denied; the token was not issued for it")
             }
-            Denied::Closed => f.write_str("this registry does not allow it"),
+            Denied::Closed => f.write_str(
+                "callers without credentials may not do this, and nobody has any yet: there are no accounts",
+            ),
             Denied::DeleteDisabled(_) => f.write_str("deleting is disabled for this kind of content"),
         }
     }

@@ -17,7 +17,7 @@ pub enum Why {
     Anonymous(Anonymous),
     /// Everybody pulls.
     Visible {
-        /// Of the namespace.
+        /// Of the namespace, as it is written.
         prefix: String,
         /// `public` or `hidden`.
         visibility: Visibility,
@@ -178,7 +178,7 @@ impl Rules {
 
 fn visible(namespace: &super::rules::Namespace) -> Why {
     Why::Visible {
-        prefix: namespace.prefix.clone(),
+        prefix: namespace.shown().to_owned(),
         visibility: namespace.visibility,
         origin: namespace.origin,
     }

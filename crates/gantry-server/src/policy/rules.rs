@@ -45,6 +45,13 @@ pub struct Namespace {
     pub by_default: bool,
 }
 
+impl Namespace {
+    /// The prefix as people write it: that of everything is `/`.
+    pub fn shown(&self) -> &str {
+        if self.prefix.is_empty() { "/" } else { &self.prefix }
+    }
+}
+
 /// Where a rule stands, and so where it can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

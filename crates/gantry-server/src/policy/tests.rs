@@ -297,6 +297,7 @@ fn n_21_explanations_are_the_decision_in_words() {
             groups: Vec::new(),
             admin: false,
             source: Source::Account,
+            own: Vec::new(),
             action,
             repository: repository.to_owned(),
             tag: tag.map(str::to_owned),
@@ -310,6 +311,13 @@ fn n_21_explanations_are_the_decision_in_words() {
     assert!(public.allowed && public.rule.unwrap().contains("`team` is public"));
     let held = ask("alice", Action::Push, "team/app", Some("v1"));
     assert!(!held.allowed && held.rule.unwrap().contains("tags `v*` are immutable"));
+    let root = Rules::new(Parts {
+        accounts: true,
+        namespaces: vec![namespace("", Visibility::Public)],
+        ..Parts::default()
+    });
+    let why = root.right(&alice(), "x", Action::Pull).unwrap().to_string();
+    assert!(why.contains("the namespace `/` is public"), "{why}");
     let anonymous = ask("anonymous", Action::Pull, "team/app", None);
     assert!(!anonymous.allowed && anonymous.missing.unwrap().contains("auth.anonymous"));
 }

@@ -35,7 +35,7 @@ impl Greeting {
         };
         let access = match (rules.anonymous(), rules.has_accounts()) {
             (Anonymous::Write, false) if config.settings.auth.anonymous.is_none() => {
-                "everybody may pull and push (no accounts yet; loopback only): `gantry user add NAME` ends that"
+                "everybody may pull and push (no accounts yet; loopback only): `gantry user add NAME --admin` ends that"
             }
             (Anonymous::Write, _) => "everybody may pull and push (auth.anonymous = \"write\")",
             (Anonymous::Read, true) => {

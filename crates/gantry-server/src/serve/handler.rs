@@ -182,7 +182,7 @@ fn log(
         status,
         bytes,
         micros = u64::try_from(micros).unwrap_or(u64::MAX),
-        agent,
+        agent = &*redacted(agent),
         "answered"
     );
 }

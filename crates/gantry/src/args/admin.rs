@@ -268,13 +268,13 @@ pub(crate) struct NamespaceChange {
     /// Who sees it: everybody; who has a right; who has a right or knows the name
     #[arg(long, value_parser = PossibleValuesParser::new(["public", "private", "hidden"]))]
     pub(crate) visibility: Option<String>,
-    /// Tags that are never moved, as a pattern such as 'v*' (repeatable; all of them together)
+    /// Tags that are never moved or deleted, as a pattern such as 'v*' (repeatable; all of them together)
     #[arg(long = "immutable", value_name = "PATTERN")]
     pub(crate) immutable: Vec<String>,
     /// No tag is immutable
     #[arg(long, conflicts_with = "immutable")]
     pub(crate) no_immutable: bool,
-    /// Tags that are never deleted, as a pattern (repeatable; all of them together)
+    /// Tags that only admins move or delete, as a pattern (repeatable; all of them together)
     #[arg(long = "protected", value_name = "PATTERN")]
     pub(crate) protected: Vec<String>,
     /// No tag is protected

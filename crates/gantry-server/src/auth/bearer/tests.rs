@@ -71,7 +71,7 @@ fn a_token_says_what_it_was_made_to_say() {
                     { "type": "repository", "name": "team/app", "actions": ["pull", "push"] },
                     { "type": "repository", "name": "other", "actions": [] },
                 ],
-                "gantry": { "g": ["devs"], "m": "password", "t": "17", "s": ["team/**:pull"] },
+                "gantry": { "c": 1_795_000_000_000_000_i64, "g": ["devs"], "m": "password", "t": "17", "s": ["team/**:pull"] },
             })
         );
     }
