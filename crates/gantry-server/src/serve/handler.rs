@@ -176,13 +176,13 @@ fn log(
         request = id.as_str(),
         %client,
         certificate = peer.certificate_user(),
-        method = %parts.method,
+        method = &*redacted(parts.method.as_str()),
         path = &*redacted(parts.uri.path()),
         route = endpoint.map_or("other", Endpoint::label),
         status,
         bytes,
         micros = u64::try_from(micros).unwrap_or(u64::MAX),
-        agent,
+        agent = &*redacted(agent),
         "answered"
     );
 }
