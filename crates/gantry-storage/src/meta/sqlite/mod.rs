@@ -80,6 +80,7 @@ const HOT_SQL: &[&str] = &[
     repos::ID,
     tags::PAGE,
     tags::OF_MANIFEST,
+    tags::ABOVE,
     manifests::BY_TAG,
     manifests::BY_DIGEST,
     manifests::EXISTING,
@@ -430,6 +431,23 @@ impl MetaStore for SqliteMeta {
         let (digest, from, to) = (*digest, from.clone(), to.clone());
         self.writer
             .run("mounting a blob", None, move |batch| blobs::mount(batch, &digest, &from, &to, storage))
+            .await
+    }
+
+    async fn delete_blob(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted> {
+        let (repo, digest, locks) = (repo.clone(), *digest, locks.clone());
+        self.writer
+            .run("deleting a blob", None, move |batch| {
+                if let Some(repository) = repos::id(batch.connection, &repo)?
+                    && let Some(locked) = tags::held_above(batch.connection, repository, &digest, &locks)?
+                {
+                    return Ok(Deleted::Locked(locked));
+                }
+                Ok(match blobs::unlink(batch, &repo, &digest)? {
+                    true => Deleted::Done,
+                    false => Deleted::Unknown,
+                })
+            })
             .await
     }
 
