@@ -201,7 +201,7 @@ expect() {                                                  # expect WHAT GOT WA
 refused() {                                                 # refused COMMAND...: it has to fail, for want of access
     local answer
     if answer=$("$@" 2>&1 </dev/null); then fail "not refused: $*"; fi
-    grep -qiE '401|unauthorized|authentication|no basic auth|basic credential not found|denied|invalid username' <<<"$answer" ||
+    grep -qiE '401|unauthorized|authentication|no basic auth|basic credential not found|denied|invalid username|authorization failed' <<<"$answer" ||
         fail "failed for another reason: $*: $answer"
     printf 'ok: refused: %s\n' "$1 $2"
 }

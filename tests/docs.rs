@@ -1,4 +1,4 @@
-//! The protocol reference and the security page against the sources: what it names is there, what is there is named, and no rule goes unheld.
+//! The references of the protocol and of access and the security page against the sources: what it names is there, what is there is named, and no rule goes unheld.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,23 +42,71 @@ fn begins_like_an_id(text: &str, letters: &str, separator: &str) -> bool {
             .is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
 }
 
-/// `T7`, `E-2.5`, and the sections `2.2` and `2.3`.
-fn is_id(cell: &str) -> bool {
-    begins_like_an_id(cell, "T", "") || begins_like_an_id(cell, "EXG", "-") || cell.starts_with("2.")
+/// A page of rules with the tests that hold them.
+struct Reference {
+    file: &'static str,
+    /// Fewer rules than this: the form of the tables has changed.
+    rules: usize,
+    /// `T7`, `E-2.5`, ...
+    is_id: fn(&str) -> bool,
+    /// `t7_...`, `e_2_5_...`: tests that the page must name.
+    is_named_after_an_id: fn(&str) -> bool,
 }
 
-/// `t7_…`, `e_2_5_…`
-fn is_named_after_an_id(test: &str) -> bool {
-    begins_like_an_id(test, "t", "") || begins_like_an_id(test, "exg", "_")
-}
+const PROTOCOL: Reference = Reference {
+    file: "docs/protocol.md",
+    rules: 150,
+    is_id: |cell| {
+        begins_like_an_id(cell, "T", "") || begins_like_an_id(cell, "EXG", "-") || cell.starts_with("2.")
+    },
+    is_named_after_an_id: |test| begins_like_an_id(test, "t", "") || begins_like_an_id(test, "exg", "_"),
+};
 
-/// A line of a table with at least three cells, of which the first is an ID: that, and the cell of the tests. Lines of two cells, as
-/// in the list of what is not there yet, are no rules.
-fn rule(line: &str) -> Option<(&str, &str)> {
-    let cells: Vec<_> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
-    match cells[..] {
-        [id, _, .., held_by] if is_id(id) => Some((id, held_by)),
-        _ => None,
+const ACCESS: Reference = Reference {
+    file: "docs/access.md",
+    rules: 50,
+    is_id: |cell| begins_like_an_id(cell, "AN", "-"),
+    is_named_after_an_id: |test| begins_like_an_id(test, "an", "_"),
+};
+
+impl Reference {
+    /// A line of a table with at least three cells, of which the first is an ID: that, and the cell of the tests. Lines of two cells,
+    /// as in the list of what is not there yet, are no rules.
+    fn rule<'a>(&self, line: &'a str) -> Option<(&'a str, &'a str)> {
+        let cells: Vec<_> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+        match cells[..] {
+            [id, _, .., held_by] if (self.is_id)(id) => Some((id, held_by)),
+            _ => None,
+        }
+    }
+
+    /// Each rule is held by tests that are there, and each test that is named after an ID is named. The IDs.
+    fn check(&self) -> BTreeSet<String> {
+        let page = fs::read_to_string(root().join(self.file)).unwrap();
+        let tests = tests_below(&root().join("tests"));
+        let all: BTreeSet<_> = tests_below(&root().join("crates")).union(&tests).cloned().collect();
+        let rules: Vec<_> = page.lines().filter_map(|line| self.rule(line)).collect();
+        assert!(rules.len() > self.rules, "{}: only {} rules were found", self.file, rules.len());
+
+        let mut named = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for (id, held_by) in &rules {
+            let (good, gone): (Vec<_>, Vec<_>) = quoted(held_by).partition(|test| all.contains(*test));
+            wrong.extend(gone.iter().map(|test| format!("{id} names {test}, which is not there")));
+            if good.is_empty() && gone.is_empty() && !held_by.starts_with("by design: ") {
+                wrong.push(format!(
+                    "{id} has neither a test nor a reason (`by design: ...`) why there is none"
+                ));
+            }
+            named.extend(good);
+        }
+        let unnamed =
+            tests.iter().filter(|test| (self.is_named_after_an_id)(test) && !named.contains(test.as_str()));
+        wrong.extend(
+            unnamed.map(|test| format!("{test} is named after an ID, but the page does not name it")),
+        );
+        assert!(wrong.is_empty(), "{}:\n{}", self.file, wrong.join("\n"));
+        rules.iter().map(|(id, _)| (*id).to_owned()).collect()
     }
 }
 
@@ -69,25 +117,17 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn docs_the_protocol_reference_names_the_tests_that_hold_it() {
-    let page = fs::read_to_string(root().join("docs/protocol.md")).unwrap();
-    let tests = tests_below(&root().join("tests"));
-    let all: BTreeSet<_> = tests_below(&root().join("crates")).union(&tests).cloned().collect();
-    let rules: Vec<_> = page.lines().filter_map(rule).collect();
-    assert!(rules.len() > 150, "only {} rules were found: has the form of the tables changed?", rules.len());
+    PROTOCOL.check();
+}
 
-    let mut named = BTreeSet::new();
-    let mut wrong = Vec::new();
-    for (id, held_by) in &rules {
-        let (good, gone): (Vec<_>, Vec<_>) = quoted(held_by).partition(|test| all.contains(*test));
-        wrong.extend(gone.iter().map(|test| format!("{id} names {test}, which is not there")));
-        if good.is_empty() && gone.is_empty() && !held_by.starts_with("by design: ") {
-            wrong.push(format!("{id} has neither a test nor a reason (`by design: ...`) why there is none"));
-        }
-        named.extend(good);
-    }
-    let unnamed = tests.iter().filter(|test| is_named_after_an_id(test) && !named.contains(test.as_str()));
-    wrong.extend(unnamed.map(|test| format!("{test} is named after an ID, but the page does not name it")));
-    assert!(wrong.is_empty(), "docs/protocol.md:\n{}", wrong.join("\n"));
+#[test]
+fn docs_the_access_reference_names_the_tests_that_hold_it() {
+    let ids = ACCESS.check();
+    // A-25 is about mirrors.
+    let expected = (1..=28).filter(|number| *number != 25).map(|number| format!("A-{number}"));
+    let missing: Vec<_> =
+        expected.chain((1..=24).map(|number| format!("N-{number}"))).filter(|id| !ids.contains(id)).collect();
+    assert!(missing.is_empty(), "docs/access.md lacks {missing:?}");
 }
 
 #[test]

@@ -69,7 +69,6 @@ impl Desk {
     ) -> (bool, String) {
         let (block, dir) = (Self::typed(block, app), self.dir().to_owned());
         #[expect(clippy::disallowed_methods, reason = "a test looks for programs where its caller would")]
-        #[expect(clippy::disallowed_methods, reason = "a test looks for programs where its caller would")]
         let path = std::env::var("PATH").unwrap_or_default();
         let mut all = vec![
             ("PATH".to_owned(), format!("{}:{path}", dir.join("bin").display())),

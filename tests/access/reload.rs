@@ -29,7 +29,8 @@ async fn sighup_takes_what_the_file_says_of_access_into_force() {
     let (one, two) = (image().build(), image().build());
     repo.push("v1", &one).await.status(201);
     repo.push("v1", &one).await.status(201);
-    repo.push("v1", &two).await.status(403).error("DENIED");
+    repo.push_parts(&two).await;
+    repo.put_manifest("v1", &two.manifest).await.status(403).error("DENIED");
 
     app.rewrite_file(&format!("{rules}[[namespace]]\nprefix = \"TEAM\"\n"));
     hangup(&app);

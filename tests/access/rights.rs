@@ -1,5 +1,4 @@
-//! N-15, N-18, N-20, N-21, N-22: roles on prefixes and globs, uploads whose rights go, and the parts of the admin API on which the
-//! registry's rights rest.
+//! N-15, N-18, N-20, N-21: roles on prefixes and globs, uploads whose rights go, and what is explained against what happens.
 
 use serde_json::json;
 
@@ -241,32 +240,4 @@ async fn n_21_explanations_and_answers_agree() {
     alice.get("/api/explain?subject=alice&action=pull&repository=pub/a").await.status(200);
     alice.get("/api/explain?subject=root&action=pull&repository=pub/a").await.status(403);
     app.client().get("/api/explain?subject=anonymous&action=pull&repository=pub/a").await.status(401);
-}
-
-/// N-22: the cookie of a session is not enough for a change.
-#[tokio::test]
-async fn n_22_a_cookie_alone_changes_nothing() {
-    let app = Gantry::start().await;
-    app.admin("root", "a secret 1").await;
-    let (cookie, token) = app.client().session("root", "a secret 1").await;
-    let session = app.client().with("cookie", &cookie);
-    session.get("/api/users").await.status(200);
-    let own = format!("http://{}", app.address());
-    let body = json!({ "name": "bob", "password": "a secret 1" });
-    for client in [
-        session.clone(),
-        session.with("origin", &own),
-        session.with("x-csrf-token", &token),
-        session.with("origin", "http://evil.example").with("x-csrf-token", &token),
-        session.with("origin", &own).with("x-csrf-token", "x"),
-    ] {
-        client.post("/api/users").json(&body).await.status(403);
-    }
-    session
-        .with("origin", &own)
-        .with("x-csrf-token", &token)
-        .post("/api/users")
-        .json(&body)
-        .await
-        .status(201);
 }

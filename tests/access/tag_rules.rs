@@ -220,3 +220,27 @@ async fn n_19_of_many_movers_one_wins() {
         deleter.at(NAME).has_manifest(&name, &winner.manifest).await;
     }
 }
+
+/// N-19: of a delete by digest and a held tag on the same manifest that come at once, the tag is whole or the delete is refused.
+#[tokio::test]
+async fn n_19_a_held_tag_and_a_delete_at_once() {
+    let World { app: _app, root, deleter, .. } = world().await;
+    let repo = deleter.at(NAME);
+    for round in 0..12 {
+        let image = image().build();
+        let name = format!("v{round}");
+        repo.push(image.digest(), &image).await;
+        let (deletes, sets) = (root.clone(), deleter.clone());
+        let (gone, set) =
+            tokio::join!(async { deletes.delete(&repo.manifest(image.digest())).await }, async {
+                tag(&sets, &name, &image).await.status(201)
+            },);
+        drop(set);
+        if gone.status != 202 {
+            held(gone, "v*");
+        }
+        repo.has_manifest(&name, &image.manifest).await;
+        repo.has_manifest(image.digest(), &image.manifest).await;
+        held(root.delete(&repo.manifest(image.digest())).await, "v*");
+    }
+}

@@ -76,6 +76,9 @@ async fn a_16_malformed_scopes_are_told() {
         alice.ask_token(&[scope]).await.bad("UNSUPPORTED").no_header("www-authenticate");
     }
     alice.ask_token(&[&long]).await.status(200);
+    for service in ["s".repeat(256), "a%0Ab".to_owned(), "a%00b".to_owned()] {
+        alice.get(&format!("/v2/token?service={service}")).await.bad("UNSUPPORTED");
+    }
     let big_but_fair =
         (0..100).map(|number| format!("repository:team/a{number}:pull,push")).collect::<Vec<_>>().join(" ");
     let answer = alice.ask_token(&[&big_but_fair]).await.status(200);

@@ -26,7 +26,7 @@ async fn admin_the_document_is_for_everybody() {
         }
     }
     app.client().head("/api/openapi.json").await.status(200);
-    app.client().post("/api/openapi.json").await.problem(401, "");
+    app.client().post("/api/openapi.json").await.problem(405, "").header("allow", "GET, HEAD");
     account(&app, "root", json!({ "admin": true })).await.post("/api/openapi.json").await.problem(405, "");
 }
 
@@ -63,8 +63,9 @@ async fn try_everything(app: &Gantry, headers: &[String]) {
         return skipped("schemathesis", "it is not installed: scripts/tools.sh does that");
     };
     let mut command = Command::new(program);
+    // One worker: with more, the parser of some Pythons trips over itself.
     command.arg("run").arg(format!("http://{}/api/openapi.json", app.address()));
-    command.args(["--max-examples", "10", "--seed", "1", "--workers", "2", "--no-color", "--max-time", "50"]);
+    command.args(["--max-examples", "6", "--seed", "1", "--workers", "1", "--no-color", "--max-time", "50"]);
     command.args([
         "--request-timeout",
         "20",

@@ -94,6 +94,7 @@ async fn admin_namespaces_that_cannot_be() {
         json!({ "prefix": "a", "visibility": "secret" }),
         json!({ "prefix": "a", "tags": { "immutable": ["(a+)+$"] } }),
         json!({ "prefix": "a", "tags": { "other": [] } }),
+        json!({ "prefix": "a", "tags": [["v*"], []] }),
         json!({ "prefix": "a", "description": "x".repeat(1001) }),
         json!({ "prefix": "a", "origin": "file" }),
         json!({}),

@@ -238,15 +238,19 @@ async fn admin_bodies_are_bounded_and_of_json() {
         .body("{}")
         .await
         .problem(415, "");
-    let json = |body: String| post().header("content-type", "application/json; charset=utf-8").body(body);
-    json(String::new()).await.problem(400, "invalid");
-    json("{".to_owned()).await.problem(400, "invalid");
-    json("[]".to_owned()).await.problem(400, "invalid");
-    json("[".repeat(60_000)).await.problem(400, "invalid");
-    json(format!("{}1{}", r#"{"name":"#.repeat(7000), "}".repeat(7000))).await.problem(400, "invalid");
-    json(r#"{"name":"a","name":"b"}"#.to_owned()).await.problem(400, "invalid");
-    json(format!(r#"{{"name":"{}"}}"#, "a".repeat(70_000))).await.problem(413, "");
-    json("x".repeat(10 << 20)).await.problem(413, "");
+    let json_text =
+        |body: String| post().header("content-type", "application/json; charset=utf-8").body(body);
+    json_text(String::new()).await.problem(400, "invalid");
+    json_text("{".to_owned()).await.problem(400, "invalid");
+    json_text("[]".to_owned()).await.problem(400, "invalid");
+    // As a list of the members in some order it would be taken, if nobody minded.
+    json_text(r#"["alice",null,null,true,[]]"#.to_owned()).await.problem(400, "invalid");
+    root.patch("/api/users/root", "").json(&json!([null, null])).await.problem(400, "invalid");
+    json_text("[".repeat(60_000)).await.problem(400, "invalid");
+    json_text(format!("{}1{}", r#"{"name":"#.repeat(7000), "}".repeat(7000))).await.problem(400, "invalid");
+    json_text(r#"{"name":"a","name":"b"}"#.to_owned()).await.problem(400, "invalid");
+    json_text(format!(r#"{{"name":"{}"}}"#, "a".repeat(70_000))).await.problem(413, "");
+    json_text("x".repeat(10 << 20)).await.problem(413, "");
     post().header("content-type", "application/json").chunked(vec![b' '; 1 << 20]).await.problem(413, "");
     root.call("PUT", "/api/users").await.problem(405, "").header("allow", "GET, HEAD, POST");
     root.call("OPTIONS", "/api/users").await.problem(405, "");

@@ -1,10 +1,16 @@
 //! What a client sends: queries, pages and bodies, read strictly and bounded.
 
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+use std::str::FromStr;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use gantry_storage::Timestamp;
 use http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::route::decode;
 use crate::auth::secret::redacted;
@@ -49,11 +55,7 @@ impl<'a> Query<'a> {
     }
 
     /// The same, parsed; `expected` tells what.
-    pub(super) fn parse<T: std::str::FromStr>(
-        self,
-        key: &'static str,
-        expected: &str,
-    ) -> Result<Option<T>, Problem> {
+    pub(super) fn parse<T: FromStr>(self, key: &'static str, expected: &str) -> Result<Option<T>, Problem> {
         let value = self.get(key)?;
         let wrong = || Problem::Invalid(format!("`{key}` is not {expected}"));
         value.map(|text| text.parse().map_err(|_| wrong())).transpose()
@@ -118,7 +120,28 @@ pub(super) async fn body<T: DeserializeOwned>(headers: &HeaderMap, source: ByteS
     }
     let bytes = collect(source).await?;
     // It goes at most 128 levels deep.
-    serde_json::from_slice(&bytes).map_err(|error| Problem::Invalid(said(&error)))
+    let read: serde_json::Result<Object<T>> = serde_json::from_slice(&bytes);
+    read.map(|object| object.0).map_err(|error| Problem::Invalid(said(&error)))
+}
+
+/// A value that is written as an object. What is derived also takes a list of the members in their order, which no schema says.
+#[derive(Clone, Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        from.deserialize_map(Members(PhantomData)).map(Object)
+    }
 }
 
 async fn collect(mut source: ByteSource) -> Result<Bytes, Problem> {
@@ -200,10 +223,10 @@ pub(super) fn after(moment: Timestamp, span: std::time::Duration) -> Timestamp {
 /// A member that was sent, `null` too; for `#[serde(default, deserialize_with)]`.
 pub(super) fn sent<'de, T, D>(from: D) -> Result<Option<Option<T>>, D::Error>
 where
-    T: serde::Deserialize<'de>,
-    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
 {
-    serde::Deserialize::deserialize(from).map(Some)
+    Deserialize::deserialize(from).map(Some)
 }
 
 /// A text for people: printable, and not without end.
@@ -222,10 +245,7 @@ pub(super) fn is_secret(text: &str) -> bool {
 }
 
 /// Parses a member of a body.
-pub(super) fn member<T: std::str::FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    text: &str,
-) -> Result<T, Problem> {
+pub(super) fn member<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::Invalid(format!("`{name}`: {error}")))
 }
 

@@ -89,8 +89,11 @@ async fn answer(
                 call.argument = argument;
                 serve(&mut call, route, body).await
             }
+            Found::Method { allow, open } if open || !call.caller.is_anonymous() => {
+                Err(Problem::Method(allow))
+            }
             _ if call.caller.is_anonymous() => Err(Problem::Unauthenticated),
-            Found::Method(allow) => Err(Problem::Method(allow)),
+            Found::Method { allow, .. } => Err(Problem::Method(allow)),
             Found::Nothing => Err(Problem::NotFound("address")),
         },
         Err(problem) => Err(problem),

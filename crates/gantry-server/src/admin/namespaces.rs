@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::input::Object;
 use super::openapi::VisibilityWord;
 use super::rights::Permit;
 use super::{Call, input, json, listed, storages};
@@ -63,7 +64,8 @@ pub(super) struct NewNamespace {
     #[schema(value_type = Option<VisibilityWord>)]
     visibility: Option<Visibility>,
     #[serde(default)]
-    tags: Tags,
+    #[schema(value_type = Tags)]
+    tags: Object<Tags>,
     /// For people.
     #[serde(default)]
     description: String,
@@ -80,7 +82,8 @@ pub(super) struct NamespaceChange {
     #[schema(value_type = Option<VisibilityWord>)]
     visibility: Option<Visibility>,
     #[serde(default)]
-    tags: Option<Tags>,
+    #[schema(value_type = Option<Tags>)]
+    tags: Option<Object<Tags>>,
     /// For people.
     #[serde(default)]
     description: Option<String>,
@@ -197,8 +200,8 @@ pub(super) async fn create(call: &Call<'_>, _: Permit, new: NewNamespace) -> Res
         prefix: prefix.text.clone(),
         storage,
         visibility: new.visibility.unwrap_or(Visibility::Private),
-        immutable: patterns("immutable", &new.tags.immutable)?,
-        protected: patterns("protected", &new.tags.protected)?,
+        immutable: patterns("immutable", &new.tags.0.immutable)?,
+        protected: patterns("protected", &new.tags.0.protected)?,
         description: new.description,
         created: Timestamp::now(),
     };
@@ -258,7 +261,7 @@ pub(super) async fn change(
     if let Some(visibility) = change.visibility {
         row.visibility = visibility;
     }
-    if let Some(tags) = change.tags {
+    if let Some(Object(tags)) = change.tags {
         row.immutable = patterns("immutable", &tags.immutable)?;
         row.protected = patterns("protected", &tags.protected)?;
     }

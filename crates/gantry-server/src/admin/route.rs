@@ -93,7 +93,7 @@ routes! {
     UserRemove: DELETE "/api/users/{name}", ServerAdmin, "user.remove", "Removes an account with its tokens, sessions and grants",
         [], None => 204 nothing(), [404, 409];
     LoginsEnd: DELETE "/api/users/{name}/logins", Oneself, "logins.end", "Ends all web sessions and refresh tokens of an account",
-        [], None => 200 gives::<users::Ended>(), [];
+        [], None => 200 gives::<users::Ended>(), [404];
     TokenList: GET "/api/tokens", Own, "token.list", "Lists personal and robot tokens: all for server admins, else what is the caller's to revoke",
         [N, AFTER, SUBJECT], None => 200 gives::<tokens::Tokens>(), [400];
     TokenCreate: POST "/api/tokens", Holder, "token.create", "Makes a personal or robot token; its secret is shown in this answer and never again",
@@ -150,7 +150,12 @@ pub(crate) enum Found {
     /// A route, and what stands in the place of its `{name}`, decoded once.
     Route(Route, String),
     /// A path of the table with another method; these are its own.
-    Method(String),
+    Method {
+        /// For `Allow`.
+        allow: String,
+        /// Whether one of them is for everybody: then so is this answer.
+        open: bool,
+    },
     /// No such path.
     Nothing,
 }
@@ -159,6 +164,7 @@ pub(crate) enum Found {
 pub(crate) fn find(method: &Method, path: &str) -> Found {
     let wanted = if *method == Method::HEAD { "GET" } else { method.as_str() };
     let mut known: Vec<&str> = Vec::new();
+    let mut open = false;
     for route in Route::ALL {
         let row = route.row();
         let Some(argument) = matches(row.path, path) else { continue };
@@ -169,11 +175,12 @@ pub(crate) fn find(method: &Method, path: &str) -> Found {
             };
         }
         known.push(row.method);
+        open |= row.right == Right::Everybody;
         if row.method == "GET" {
             known.push("HEAD");
         }
     }
-    if known.is_empty() { Found::Nothing } else { Found::Method(known.join(", ")) }
+    if known.is_empty() { Found::Nothing } else { Found::Method { allow: known.join(", "), open } }
 }
 
 /// What stands in the place of the parameter; empty for paths without.
@@ -212,6 +219,7 @@ mod tests {
     #[test]
     fn paths_are_taken_apart() {
         let get = |path: &str| find(&Method::GET, path);
+        let other = |allow: &str| Found::Method { allow: allow.to_owned(), open: false };
         assert_eq!(get("/api/users"), Found::Route(Route::UserList, String::new()));
         assert_eq!(get("/api/users/a%3Cb"), Found::Route(Route::UserShow, "a<b".into()));
         assert_eq!(get("/api/users/a%252F"), Found::Route(Route::UserShow, "a%2F".into()));
@@ -230,8 +238,8 @@ mod tests {
         ] {
             assert_eq!(get(path), Found::Nothing, "{path}");
         }
-        assert_eq!(find(&Method::PUT, "/api/users"), Found::Method("GET, HEAD, POST".into()));
-        assert_eq!(get("/api/users/a/logins"), Found::Method("DELETE".into()));
+        assert_eq!(find(&Method::PUT, "/api/users"), other("GET, HEAD, POST"));
+        assert_eq!(get("/api/users/a/logins"), other("DELETE"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use gantry_oci::access::{Access, Action, Actions, Subject, TokenScope};
+use gantry_storage::Timestamp;
 use uuid::Uuid;
 
 /// Who is calling. Cheap to clone.
@@ -26,6 +27,8 @@ pub struct Known {
     pub bounds: Bounds,
     /// Rights that come with the credential itself: what a robot's token was made for.
     pub own: Vec<TokenScope>,
+    /// When the account was made: it tells one from a later one of the same name.
+    pub made: Option<Timestamp>,
     /// The personal or robot token that was shown, or that stands behind the bearer token.
     pub token: Option<Uuid>,
 }
@@ -185,6 +188,7 @@ impl Identity {
             credential,
             bounds: Bounds::default(),
             own: Vec::new(),
+            made: None,
             token: None,
         })
     }

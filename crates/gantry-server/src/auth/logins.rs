@@ -100,7 +100,7 @@ impl Auth {
         };
         let Some(source) = Source::named(&said.method) else { return Ok(None) };
         if let Some(token) = login.token {
-            let token = self.lookup.meta().token(token).await.map_err(|_| DATABASE)?;
+            let token = self.lookup.token_by_id(token).await.map_err(|_| DATABASE)?;
             match token {
                 Some(token) if self.is_good(&token).await? => {}
                 _ => return Ok(None),
@@ -170,6 +170,7 @@ pub(super) fn of_claims(
         credential,
         bounds: Bounds { scopes, access, alone: false },
         own,
+        made: said.made.map(Timestamp),
         token,
     }))
 }
@@ -181,6 +182,7 @@ pub fn login_of(identity: &Identity) -> bearer::Login {
         admin: identity.admin,
         method: identity.source.as_str().to_owned(),
         token: identity.token.map(|id| id.to_string()),
+        made: identity.made.map(|moment| moment.0),
         scopes: match identity.source {
             Source::Robot => Some(identity.own.clone()),
             _ => identity.bounds.scopes.clone(),

@@ -10,6 +10,7 @@ use gantry_storage::meta::access::{Account, SecretHash, Token};
 use gantry_storage::{MetaStore, Result};
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
+use uuid::Uuid;
 
 /// Accounts, and tokens, that are kept.
 const KEPT: usize = 4096;
@@ -21,11 +22,13 @@ pub(super) struct Lookup {
     meta: Arc<dyn MetaStore>,
     accounts: Cache<Box<str>, Dated<Account>>,
     tokens: Cache<SecretHash, Dated<Token>>,
+    /// The same by what bearer tokens name them by.
+    by_id: Cache<Uuid, Dated<Token>>,
 }
 
 impl Lookup {
     pub(super) fn new(meta: Arc<dyn MetaStore>) -> Self {
-        Self { meta, accounts: Cache::new(KEPT), tokens: Cache::new(KEPT) }
+        Self { meta, accounts: Cache::new(KEPT), tokens: Cache::new(KEPT), by_id: Cache::new(KEPT) }
     }
 
     pub(super) fn meta(&self) -> &Arc<dyn MetaStore> {
@@ -53,6 +56,18 @@ impl Lookup {
         let token = self.meta.token_by_hash(hash).await?;
         if let Some(token) = &token {
             self.tokens.insert(*hash, (generation, Arc::clone(token)));
+        }
+        Ok(token)
+    }
+
+    pub(super) async fn token_by_id(&self, id: Uuid) -> Result<Option<Arc<Token>>> {
+        let generation = self.meta.access_generation();
+        if let Some(token) = fresh(&self.by_id, &id, generation) {
+            return Ok(Some(token));
+        }
+        let token = self.meta.token(id).await?;
+        if let Some(token) = &token {
+            self.by_id.insert(id, (generation, Arc::clone(token)));
         }
         Ok(token)
     }

@@ -296,5 +296,6 @@ fn of_account(account: &Account, credential: Credential) -> Option<Identity> {
     let mut known = Identity::plain(subject, Source::Account, credential).known_parts();
     known.groups.clone_from(&account.groups);
     known.admin = account.admin;
+    known.made = Some(account.created);
     Some(Identity::known(known))
 }

@@ -28,7 +28,34 @@ impl Auth {
         let Verified { claims, identity, .. } = &*verified;
         let identity =
             identity.get_or_init(|| of_claims(claims, Credential::Bearer, Some(claims.access.clone())));
-        identity.clone().ok_or(AuthError::BadToken(TokenError::Claims))
+        let identity = identity.clone().ok_or(AuthError::BadToken(TokenError::Claims))?;
+        self.still(identity).await
+    }
+
+    /// A token of ours speaks of the moment in which it was made. What rows know by now counts instead: the account, and the token
+    /// behind it.
+    async fn still(&self, identity: Identity) -> Result<Identity, AuthError> {
+        if let Some(id) = identity.token {
+            match self.lookup.token_by_id(id).await.map_err(|_| DATABASE)? {
+                Some(token) if self.is_good(&token).await? => {}
+                _ => return Err(AuthError::NoToken),
+            }
+        }
+        let Some(name) = identity.subject.account_name().filter(|_| identity.source == Source::Account)
+        else {
+            return Ok(identity);
+        };
+        // A name that was given anew is somebody else.
+        let account = self.account(name).await?;
+        let account = account.filter(|now| !now.disabled && identity.made == Some(now.created));
+        let account = account.ok_or(AuthError::NoToken)?;
+        if account.admin == identity.admin && account.groups == identity.groups {
+            return Ok(identity);
+        }
+        let mut known = identity.known_parts();
+        known.admin = account.admin;
+        known.groups.clone_from(&account.groups);
+        Ok(Identity::known(known))
     }
 
     pub(super) async fn stored_token(&self, secret: &[u8]) -> Result<Option<Arc<Token>>, AuthError> {

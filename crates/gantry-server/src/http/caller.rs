@@ -37,7 +37,7 @@ fn authorization(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// The cookie of a web session, where it may count by itself: a browser sends it with requests of other sites too, so for
 /// nothing that changes something (N-22).
-pub(crate) fn session_to_read(parts: &Parts) -> Option<&str> {
+fn session_to_read(parts: &Parts) -> Option<&str> {
     let reading = parts.method == Method::GET || parts.method == Method::HEAD;
     if reading { cookie(&parts.headers, SESSION_COOKIE) } else { None }
 }

@@ -3,12 +3,15 @@
 //! Layers below have small errors of their own. Here each gets its row: the code of the specification (OCI Distribution,
 //! "Error Codes"), the status, a sentence for the client, and, when it is our fault, a line in the log.
 
+use std::borrow::Cow;
+
 use gantry_oci::access::Scope;
 use gantry_oci::{Challenge, Endpoint, ErrorCode, ErrorDocument, ErrorEntry, RequestError};
 use gantry_storage::StorageError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::auth::AuthError;
+use crate::auth::secret::redacted;
 use crate::config::Deletable;
 use crate::policy::Denied;
 use crate::registry::{BodyError, RegistryError};
@@ -99,10 +102,25 @@ pub(crate) fn render(
         // Once, here, where it is handled.
         tracing::error!(request = request_id.as_str(), status = answer.status.as_u16(), %error, "request {request_id} failed: {error}");
     }
-    let document = ErrorDocument { errors: answer.errors };
+    let document = ErrorDocument { errors: answer.errors.into_iter().map(discreet).collect() };
     let mut response = reply::json(answer.status, "application/json", document.to_json());
     response.headers_mut().extend(answer.headers);
     response
+}
+
+/// N-23: answers repeat what is wrong with a request, and go where proxies and build logs keep them.
+fn discreet(mut entry: ErrorEntry) -> ErrorEntry {
+    if let Cow::Owned(message) = redacted(&entry.message) {
+        entry.message = message;
+    }
+    let detail = entry.detail.iter_mut().filter_map(|detail| detail.as_object_mut());
+    for value in detail.flat_map(|members| members.values_mut()) {
+        let shown = value.as_str().map(redacted);
+        if let Some(Cow::Owned(text)) = shown {
+            *value = text.into();
+        }
+    }
+    entry
 }
 
 fn answer(error: &ApiError, location: Option<&str>, door: &Door) -> Answer {

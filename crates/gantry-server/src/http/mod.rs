@@ -13,7 +13,7 @@ pub(crate) mod reply;
 mod request_id;
 
 pub(crate) use body::{Body, Outlet, RequestBody};
-pub(crate) use caller::{Met, asking, identify, met_as, offered, session_to_read};
+pub(crate) use caller::{Met, asking, identify, met_as, offered};
 pub(crate) use cookie::{SESSION_COOKIE, cookie};
 pub(crate) use door::Door;
 pub(crate) use error::ApiError;

@@ -18,9 +18,7 @@ use crate::auth::bearer::Claims;
 use crate::auth::{AuthError, Credential, Identity, login_of};
 use crate::http::audit::About;
 use crate::http::reply::{self, Response, json};
-use crate::http::{
-    ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, offered, session_to_read,
-};
+use crate::http::{ApiError, Door, Met, Peer, RequestBody, RequestId, asking, error, met_as, offered};
 use crate::policy::Rules;
 use crate::registry::RegistryError;
 use ask::{Ask, Grant};
@@ -79,7 +77,8 @@ async fn answer(
         _ => return Err(ApiError::MethodNotAllowed { allow: "GET, HEAD, POST" }),
     };
     let service = ask.service.clone().unwrap_or_else(|| door.service.clone());
-    let asking = asking(app, peer, parts, session_to_read(parts), &door.service);
+    // No cookie: a refresh token is made here, which no other site may make a browser do (N-22).
+    let asking = asking(app, peer, parts, None, &door.service);
     let auth = &app.access.auth;
     auth.admit(asking.address)?;
     let found = match &ask.grant {

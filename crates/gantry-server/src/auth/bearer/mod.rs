@@ -60,6 +60,9 @@ pub struct Login {
     /// What the owner of a personal token narrowed it to; what a robot's token was made for.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<TokenScope>>,
+    /// When the account was made, in microseconds since 1970.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<i64>,
 }
 
 /// The name of the claim with the [`Login`].

@@ -35,6 +35,7 @@ fn claims() -> Claims {
         audience: AUDIENCE.to_owned(),
         access: vec![access("team/app", &["pull", "push"]), access("other", &[])],
         login: Login {
+            made: Some(1_795_000_000_000_000),
             groups: vec!["devs".to_owned()],
             admin: false,
             method: "password".to_owned(),
