@@ -66,6 +66,16 @@ async fn a_15_a_refresh_token_buys_tokens_and_opens_nothing() {
     }
 }
 
+/// what ends in hours, the cookie of a session, does not buy what lasts for months.
+#[tokio::test]
+async fn a_15_a_session_buys_no_refresh_token() {
+    let (app, _) = with_alice().await;
+    let (cookie, _) = app.client().session("alice", "a secret 1").await;
+    let browser = app.client().with("cookie", &cookie);
+    let answer = browser.get("/v2/token?offline_token=true&scope=repository:team/a:pull").await;
+    assert!(answer.json().get("refresh_token").is_none());
+}
+
 /// N-13: what ends it.
 #[tokio::test]
 async fn n_13_what_ends_refresh_tokens() {

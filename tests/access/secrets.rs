@@ -99,6 +99,11 @@ async fn misplace(heard: &mut Heard, client: &Client, secret: &str) {
             }
         }
     }
+    // The log has the client's name for itself, and its method.
+    heard.hear(client.with("user-agent", &format!("agent {secret}")).get("/v2/team/a/tags/list").await).await;
+    if !secret.contains('.') {
+        heard.hear(client.call(secret, "/v2/").await).await;
+    }
     let refresh =
         [("grant_type", "refresh_token"), ("refresh_token", secret), ("service", "elsewhere.example")];
     heard.hear(client.nobody().post_token(&refresh).await.status(401)).await;

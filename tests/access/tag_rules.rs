@@ -72,6 +72,34 @@ async fn n_19_immutable_tags_stay_for_everybody() {
     deleter.delete(&deleter.at(NAME).manifest("v1")).await.status(202);
 }
 
+/// N-19: what an immutable tag stands for is as whole as it was: neither a layer nor an image of an index goes from below it.
+#[tokio::test]
+async fn n_19_nothing_goes_from_below_an_immutable_tag() {
+    let World { app, root, chief, deleter } = world().await;
+    let repo = deleter.at(NAME);
+    let (one, free) = (image().build(), image().build());
+    let list = index(Alg::Sha256, &[one.clone()], &json!({}));
+    repo.push("parts", &one).await;
+    repo.push("free", &free).await;
+    repo.put_manifest("v1", &list.manifest).await.status(201);
+    deleter.delete(&repo.manifest("parts")).await.status(202);
+    for client in [&deleter, &chief, &root] {
+        held(client.delete(&repo.manifest(one.digest())).await, "v*");
+        for blob in &one.blobs {
+            held(client.delete(&repo.blob(&blob.digest)).await, "v*");
+        }
+    }
+    repo.has_manifest(one.digest(), &one.manifest).await;
+    for blob in &one.blobs {
+        repo.has_blob(blob).await;
+    }
+    for blob in &free.blobs {
+        deleter.delete(&repo.blob(&blob.digest)).await.status(202);
+    }
+    app.hold_tags("team", &[], &[]).await;
+    deleter.delete(&repo.manifest(one.digest())).await.status(202);
+}
+
 /// N-19: a protected tag is an admin's to move; a token of the admin's that is narrowed is not an admin.
 #[tokio::test]
 async fn n_19_protected_tags_are_the_admins() {

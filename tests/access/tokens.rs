@@ -252,6 +252,34 @@ async fn an_issuer_that_hangs_is_503_and_others_go_on() {
     assert!(answer.get("retry-after").is_some());
 }
 
+/// N-8: what a token server allows is in its own token alone, until that ends: it buys no token of ours that grants count for, and
+/// no refresh token, in whatever field it stands.
+#[tokio::test]
+async fn n_8_a_token_servers_token_buys_no_other() {
+    let (key, other) = (Key::new("one"), Key::new("two"));
+    let (token_server, provider) = (Issuer::start(&[&key]).await, Issuer::start(&[&other]).await);
+    let app = server(&token_server, &provider).await;
+    app.grant("issuer:token server:build", "push", "elsewhere").await;
+    let token = key.sign(&claims("token server"));
+    let client = app.client();
+    bearer(&client, &token).get("/v2/team/app/tags/list").await.status(404);
+    let scope = "repository:elsewhere/app:pull,push";
+    for buyer in [bearer(&client, &token), client.basic("build", &token)] {
+        buyer.ask_token(&[scope]).await.status(401);
+        buyer.get("/v2/token?offline_token=true").await.status(401);
+    }
+    let form = [
+        ("grant_type", "password"),
+        ("username", "build"),
+        ("password", token.as_str()),
+        ("access_type", "offline"),
+        ("scope", scope),
+    ];
+    client.post_token(&form).await.status(401).error("UNAUTHORIZED");
+    let body = json!({ "user": "build", "password": token });
+    client.post("/api/session").json(&body).await.status(401);
+}
+
 /// The realm is where the token server is, when that is not this one.
 #[tokio::test]
 async fn the_realm_can_be_somebody_elses() {

@@ -96,6 +96,27 @@ async fn n_4_robots_are_made_by_admins_of_what_they_are_for() {
     by_robot.get("/v2/").await.status(401);
 }
 
+/// A robot's grants are with all of its tokens: an admin elsewhere must not get them by a token of the same name.
+#[tokio::test]
+async fn n_4_robots_of_others_are_not_taken_over() {
+    let (app, root) = with_root().await;
+    let chief = account(&app, "chief", json!({})).await;
+    grant(&app, "chief", "admin", "team").await;
+    let robot = |name: &str, scope: &str| json!({ "name": "x", "robot": name, "scopes": [scope] });
+    grant(&app, "robot:granted", "push", "other").await;
+    root.post("/api/tokens").json(&robot("made", "other:push")).await.status(201);
+    for name in ["granted", "made"] {
+        chief.post("/api/tokens").json(&robot(name, "team:pull")).await.problem(403, "forbidden");
+    }
+    grant(&app, "robot:own", "push", "team/app").await;
+    chief.post("/api/tokens").json(&robot("own", "team:pull")).await.status(201);
+    chief.post("/api/tokens").json(&robot("own", "team:push")).await.status(201);
+    // What a server admin gives to it later is not the namespace admin's to spread.
+    grant(&app, "robot:own", "push", "other").await;
+    chief.post("/api/tokens").json(&robot("own", "team:pull")).await.problem(403, "forbidden");
+    root.post("/api/tokens").json(&robot("own", "team:pull")).await.status(201);
+}
+
 #[tokio::test]
 async fn admin_tokens_that_cannot_be() {
     let (app, root) = with_root().await;

@@ -16,6 +16,7 @@ use crate::registry::verify::VerifyReadings;
 use crate::registry::{Limits, Prefixes, Registry, Schedule, SweepItem, SweepReport};
 
 mod access;
+mod refusals;
 
 pub(crate) use access::Access;
 
@@ -87,6 +88,7 @@ pub struct App {
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
+    refusals: refusals::Refusals,
     store: Store,
     space: Arc<SpaceReading>,
 }
@@ -115,14 +117,16 @@ impl App {
             metrics,
             draining: AtomicBool::new(false),
             request_ids: RequestIds::new(),
+            refusals: refusals::Refusals::new(),
             store,
             space,
             config,
         })
     }
 
-    /// Keeps an entry of the audit log.
+    /// Keeps an entry of the audit log; of refusals without end some.
     pub(crate) fn audit(&self, entry: AuditEntry) {
+        let Some(entry) = self.refusals.pass(entry) else { return };
         if !self.registry.meta().audit_soon(entry) {
             tracing::debug!("an entry of the audit log was dropped: too many wait");
         }
@@ -165,6 +169,7 @@ impl App {
     /// audit log; and forgets callers that were counted.
     pub(crate) async fn tidy_access(&self) {
         self.access.pace.forget();
+        self.refusals.forget();
         if let Err(error) = self.access.tidy(self.config.settings.audit.keep.0).await {
             tracing::warn!(%error, "clearing up accounts, tokens and the audit log failed; it is tried again");
         }

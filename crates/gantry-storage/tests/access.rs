@@ -74,6 +74,35 @@ fn shell(scratch: &Scratch) -> Connection {
     Connection::open(scratch.0.join("data/gantry.db")).expect("opened")
 }
 
+/// Keys to sign tokens with are in it: whoever reads them is whoever they like. The directory may have been made by an installer.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_is_for_its_owner_alone_in_a_directory_that_stands_open() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scratch = Scratch::new();
+    let data = scratch.0.join("data");
+    std::fs::create_dir(&data).expect("a directory");
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("permissions are set");
+    };
+    let others = |name: &str| {
+        let found = std::fs::metadata(data.join(name)).expect("the file is there");
+        found.permissions().mode() & 0o007
+    };
+    set(&data, 0o755);
+    let store = open(&scratch.config()).await;
+    let made = store.meta.create_account(account("ada"), entry("made", "ada")).await;
+    assert_eq!(made.expect("done"), Changed::Done);
+    for name in ["gantry.db", "gantry.db-wal", "gantry.db-shm"] {
+        assert_eq!(others(name), 0, "{name}");
+    }
+    store.close().await;
+    // One that was made by an earlier version, which did not look.
+    set(&data.join("gantry.db"), 0o644);
+    let store = open(&scratch.config()).await;
+    assert_eq!(others("gantry.db"), 0);
+    store.close().await;
+}
+
 /// The files are copied while the store runs, as a power cut would freeze them.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_acknowledged_is_there_after_a_power_cut() {

@@ -11,6 +11,8 @@ use crate::RepoName;
 
 /// Scopes in one request for a token that are looked at; a mount names two, a build a handful.
 const SCOPES_MAX: usize = 100;
+/// Actions of one scope; there are three.
+const ACTIONS_MAX: usize = 20;
 
 /// Text that is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum ScopeError {
     /// More than anybody needs.
     #[error("more than {SCOPES_MAX} scopes at once")]
     TooMany,
+    /// More than there are.
+    #[error("more than {ACTIONS_MAX} actions in one scope")]
+    TooManyActions,
 }
 
 /// One scope as the token protocol has it: `type ":" name ":" action *("," action)`.
@@ -85,16 +90,22 @@ impl fmt::Display for Scope {
 /// Those of the same thing become one.
 ///
 /// # Errors
-/// One of them is none, or there are too many.
+/// One of them is none, or there are too many, or too many actions in one.
 pub fn parse_scopes<'a>(parameters: impl IntoIterator<Item = &'a str>) -> Result<Vec<Scope>, ScopeError> {
     let mut scopes: Vec<Scope> = Vec::new();
     for text in parameters.into_iter().flat_map(|text| text.split(' ')).filter(|text| !text.is_empty()) {
         let scope: Scope = text.parse()?;
+        if scope.actions.len() > ACTIONS_MAX {
+            return Err(ScopeError::TooManyActions);
+        }
         let full = scopes.len() == SCOPES_MAX;
         match scopes.iter_mut().find(|known| known.kind == scope.kind && known.name == scope.name) {
             Some(known) => {
                 let new = scope.actions.into_iter().filter(|action| !known.actions.contains(action));
                 known.actions.extend(new.collect::<Vec<_>>());
+                if known.actions.len() > ACTIONS_MAX {
+                    return Err(ScopeError::TooManyActions);
+                }
             }
             None if full => return Err(ScopeError::TooMany),
             None => scopes.push(scope),
@@ -216,6 +227,17 @@ mod tests {
         let many =
             (0..=SCOPES_MAX).map(|number| format!("repository:a{number}:pull")).collect::<Vec<_>>().join(" ");
         assert_eq!(parse_scopes([many.as_str()]), Err(ScopeError::TooMany));
+    }
+
+    /// Each action is held against those before it.
+    #[test]
+    fn actions_of_a_scope_are_bounded() {
+        let actions = |from: usize| (from..from + 15).map(|number| format!("x{number}")).collect::<Vec<_>>();
+        let scope = |from: usize| format!("repository:a:{}", actions(from).join(","));
+        assert_eq!(parse_scopes([scope(0).as_str(), scope(0).as_str()]).unwrap().len(), 1);
+        assert_eq!(parse_scopes([scope(0).as_str(), scope(15).as_str()]), Err(ScopeError::TooManyActions));
+        let one = format!("repository:a:{},{}", actions(0).join(","), actions(15).join(","));
+        assert_eq!(parse_scopes([one.as_str()]), Err(ScopeError::TooManyActions));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_oci::access::{Subject, TokenScope};
+use gantry_oci::access::{RepoPattern, Subject, TokenScope};
 use gantry_storage::Timestamp;
 use gantry_storage::meta::access;
 use http::StatusCode;
@@ -141,7 +141,37 @@ pub(super) fn wanted(call: &Call<'_>, new: NewToken) -> Result<Wanted, Problem> 
     Ok(Wanted { name: new.name, subject, scopes, expires })
 }
 
-pub(super) async fn create(call: &Call<'_>, _: Permit, wanted: Wanted) -> Result<Response, Problem> {
+/// Entries of one look at the tokens of a robot.
+const LOOK: usize = 100;
+
+/// A robot's tokens share its name, and with it every grant to the robot: who makes one more must be admin of all that.
+async fn must_be_admin_of(call: &Call<'_>, robot: &Subject) -> Result<(), Problem> {
+    let rules = &call.rules;
+    let administers = |pattern: &RepoPattern| rules.administers_all(&call.caller, pattern);
+    let mut own =
+        rules.grants().filter(|grant| grant.subject == *robot).all(|grant| administers(&grant.pattern));
+    let mut after = None;
+    while own {
+        let tokens = call.meta().tokens(Some(robot), after, LOOK).await?;
+        own = tokens.iter().flat_map(|token| &token.scopes).all(|scope| administers(&scope.pattern));
+        if tokens.len() < LOOK {
+            break;
+        }
+        after = tokens.last().map(|token| token.id);
+    }
+    match own {
+        true => Ok(()),
+        false => Err(Problem::Forbidden(
+            "there is a robot of this name that may more than the caller administers: choose another"
+                .to_owned(),
+        )),
+    }
+}
+
+pub(super) async fn create(call: &Call<'_>, permit: Permit, wanted: Wanted) -> Result<Response, Problem> {
+    if !permit.is_of_server_admin() && wanted.subject.robot_name().is_some() {
+        must_be_admin_of(call, &wanted.subject).await?;
+    }
     let (secret, hash) =
         new_secret(TOKEN_PREFIX).map_err(|_| Problem::Internal("the system has no random numbers"))?;
     let token = access::Token {

@@ -19,7 +19,7 @@ use crate::auth::bearer::{Bearer, KeyAlgorithm, Keys, SigningKeyRow, generate};
 use crate::auth::foreign::Foreign;
 use crate::auth::pace::Pace;
 use crate::auth::{Addresses, Auth, AuthOpenError, AuthParts, Ldap, Source, password};
-use crate::config::{Config, ConfigError, NamespaceEntry, WrittenGrant};
+use crate::config::{Anonymous, Config, ConfigError, NamespaceEntry, WrittenGrant};
 use crate::policy::{GrantRule, NamespaceParts, Origin, Parts, Rules};
 use crate::registry::Prefixes;
 
@@ -194,13 +194,19 @@ impl Access {
 /// What the configuration says of who may do what.
 fn written(config: &Config) -> Parts {
     Parts {
-        anonymous: config.settings.auth.anonymous,
+        anonymous: without_credentials(config),
         accounts: false,
         delete: config.settings.registry.delete.clone(),
         namespaces: config.settings.namespace.iter().map(namespace_of_file).collect(),
         grants: config.grants.iter().map(grant_of_file).collect(),
         source_roles: source_roles(&config.settings.auth),
     }
+}
+
+/// What callers without credentials may do. Where it is not written, only a server on a loopback address stands open while it has no
+/// accounts: one that the network reaches began with accounts, and must not open because the last of them was removed.
+fn without_credentials(config: &Config) -> Option<Anonymous> {
+    config.settings.auth.anonymous.or((!config.listen().ip().is_loopback()).then_some(Anonymous::None))
 }
 
 /// The roles that methods give.
@@ -287,4 +293,28 @@ async fn first_admin(meta: &dyn MetaStore, file: &Path) -> Result<(), AppError> 
         outcome => tracing::warn!(?outcome, "the account `{FIRST_ADMIN}` was not made"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn a_server_that_the_network_reaches_does_not_open_with_its_last_account() {
+        for (listen, written_anonymous, open) in [
+            ("127.0.0.1:5000", None, true),
+            ("[::1]:5000", None, true),
+            ("0.0.0.0:5000", None, false),
+            ("192.0.2.1:5000", None, false),
+            ("0.0.0.0:5000", Some(Anonymous::Write), true),
+            ("127.0.0.1:5000", Some(Anonymous::Read), false),
+        ] {
+            let mut settings = Settings::default();
+            settings.server.listen = listen.parse().expect("an address");
+            settings.auth.anonymous = written_anonymous;
+            let config = Config::new(settings, "data".into()).expect("a configuration");
+            assert_eq!(Rules::new(written(&config)).is_open(), open, "{listen} {written_anonymous:?}");
+        }
+    }
 }

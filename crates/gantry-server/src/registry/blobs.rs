@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gantry_oci::{Digest, RepoName};
-use gantry_storage::{BlobContent, BlobHandle, BlobStream, StorageError, StoredBlob};
+use gantry_storage::{BlobContent, BlobHandle, BlobStream, Deleted, StorageError, StoredBlob, TagLocks};
 
 use super::{Registry, RegistryError, Result};
 
@@ -131,12 +131,13 @@ impl Registry {
     /// Takes a blob out of a repository (end-10). Other repositories keep it.
     ///
     /// # Errors
-    /// Neither repository nor blob, or the store failed.
-    pub async fn delete_blob(&self, repo: &RepoName, digest: &Digest) -> Result<()> {
-        if self.meta.unlink_blob(repo, digest).await? {
-            return Ok(());
+    /// Neither repository nor blob, a tag that is held needs it, or the store failed.
+    pub async fn delete_blob(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<()> {
+        match self.meta.delete_blob(repo, digest, locks).await? {
+            Deleted::Done => Ok(()),
+            Deleted::Locked(locked) => Err(RegistryError::TagLocked(locked)),
+            Deleted::Unknown => Err(self.missing(repo, blob_unknown(repo, digest)).await),
         }
-        Err(self.missing(repo, blob_unknown(repo, digest)).await)
     }
 
     /// Links a blob that another repository holds (end-11): `from` when it is named, else any that the caller

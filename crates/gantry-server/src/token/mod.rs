@@ -82,16 +82,18 @@ async fn answer(
     let auth = &app.access.auth;
     auth.admit(asking.address)?;
     let found = match &ask.grant {
-        Grant::Header => match auth.identify(&asking).await {
-            // A token that was issued here buys no other: it would never end.
-            Ok(identity) if identity.credential == Credential::Bearer => Err(AuthError::Refused),
-            found => found,
-        },
+        Grant::Header => auth.identify(&asking).await,
         Grant::Password { username, password } => auth.login(username, password, &asking).await,
         Grant::Refresh(token) => match auth.refresh(token, &service).await {
             Ok(found) => found.ok_or(AuthError::NoToken),
             Err(error) => Err(error),
         },
+    };
+    // A bearer token buys no other, wherever it stands: one of ours would never end, and what a foreign token server allows is in
+    // its own token alone (N-8).
+    let found = match found {
+        Ok(identity) if identity.credential == Credential::Bearer => Err(AuthError::Refused),
+        found => found,
     };
     let offered = match &ask.grant {
         Grant::Header => offered(&parts.headers),
@@ -112,8 +114,9 @@ async fn answer(
         .sign(&claims, Timestamp::now())
         .map_err(|error| ApiError::BadTokenRequest(error.to_string()))?;
     app.metrics.token_issued("bearer");
-    // Who comes with a token that ends in minutes is not given a secret that lasts for months.
-    let lasting = !identity.is_anonymous() && identity.credential != Credential::IdentityToken;
+    // Who comes with what ends soon (an identity token, the cookie of a session, a certificate) is not given a secret that lasts for
+    // months.
+    let lasting = matches!(identity.credential, Credential::Password | Credential::Token);
     let refresh_token = match (&ask.grant, ask.offline && lasting) {
         (_, false) => None,
         (Grant::Refresh(token), true) => Some(token.clone()),

@@ -84,7 +84,7 @@ fn many(bytes: BlobBytes, ranges: &[ByteRange], size: u64) -> Response {
 
 /// DELETE.
 pub(super) async fn delete(cx: &Context<'_>, name: &RepoName, digest: &Digest) -> Result<Response, ApiError> {
-    cx.app.registry.delete_blob(name, digest).await?;
+    cx.app.registry.delete_blob(name, digest, &cx.caller.locks(name)).await?;
     Ok(accepted_delete(Some(digest)))
 }
 

@@ -54,7 +54,7 @@ pub trait MetaStore: AccessRows + VerifyRows + StorageRows + JobRows + Send + Sy
     /// Removes a tag, unless it is held.
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag, locks: &TagLocks) -> Result<Deleted>;
 
-    /// Removes a manifest and every tag that points to it, unless one of these is held.
+    /// Removes a manifest and every tag that points to it, unless one of these is held, or one of an index that lists it.
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted>;
 
     /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
@@ -95,6 +95,9 @@ pub trait MetaStore: AccessRows + VerifyRows + StorageRows + JobRows + Send + Sy
 
     /// Removes the repository's link; the bytes stay for others. False: there was none.
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+
+    /// The same, unless a tag is held of something that needs the blob.
+    async fn delete_blob(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted>;
 
     /// Notes where an upload session stands, without waiting for a disk: when it returns the row survives `kill -9`, and readers of
     /// this process see it. The newest row of each session is written together with other commits, at the latest after two

@@ -264,7 +264,11 @@ pub(super) fn delete(
 ) -> rusqlite::Result<Deleted> {
     let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(Deleted::Unknown) };
     let Some((id, _)) = existing(batch.connection, repository, digest)? else { return Ok(Deleted::Unknown) };
-    if let Some(locked) = tags::held_on(batch.connection, id, locks)? {
+    let held = match tags::held_on(batch.connection, id, locks)? {
+        None => tags::held_above(batch.connection, repository, digest, locks)?,
+        held => held,
+    };
+    if let Some(locked) = held {
         return Ok(Deleted::Locked(locked));
     }
     tags::touch_all(batch, repo, id)?;

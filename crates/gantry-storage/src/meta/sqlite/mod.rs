@@ -32,7 +32,8 @@ mod writer;
 mod stress;
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -152,6 +153,25 @@ impl From<rusqlite::Error> for OpenDatabaseError {
     }
 }
 
+/// Sees to it that a database is for its owner, and perhaps a group, alone: whoever reads the keys in it is whoever they like. The
+/// directory may have been made by somebody else, and stand open.
+fn private(path: &Path) {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    if made.is_err()
+        && let Ok(found) = std::fs::metadata(path)
+        && found.permissions().mode() & OTHERS != 0
+        && let Err(error) =
+            std::fs::set_permissions(path, Permissions::from_mode(found.mode() & !OTHERS & MODE))
+    {
+        tracing::warn!(%error, path = %path.display(), "everybody on this machine may read the database, and the keys in it");
+    }
+}
+
+/// What others than the owner and the group may do.
+const OTHERS: u32 = 0o007;
+/// Permissions within a mode.
+const MODE: u32 = 0o7777;
+
 /// An open database that has been looked at, and not yet changed.
 pub(crate) struct ExaminedDatabase {
     connection: Connection,
@@ -167,6 +187,8 @@ impl ExaminedDatabase {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // SQLite gives the files beside it the same permissions.
+        private(path);
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -408,6 +430,23 @@ impl MetaStore for SqliteMeta {
         let (digest, from, to) = (*digest, from.clone(), to.clone());
         self.writer
             .run("mounting a blob", None, move |batch| blobs::mount(batch, &digest, &from, &to, storage))
+            .await
+    }
+
+    async fn delete_blob(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted> {
+        let (repo, digest, locks) = (repo.clone(), *digest, locks.clone());
+        self.writer
+            .run("deleting a blob", None, move |batch| {
+                if let Some(repository) = repos::id(batch.connection, &repo)?
+                    && let Some(locked) = tags::held_above(batch.connection, repository, &digest, &locks)?
+                {
+                    return Ok(Deleted::Locked(locked));
+                }
+                Ok(match blobs::unlink(batch, &repo, &digest)? {
+                    true => Deleted::Done,
+                    false => Deleted::Unknown,
+                })
+            })
             .await
     }
 

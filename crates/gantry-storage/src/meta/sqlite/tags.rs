@@ -1,10 +1,10 @@
 //! Tags.
 
-use gantry_oci::{RepoName, Tag};
+use gantry_oci::{Digest, RepoName, Tag};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::cache::Key;
-use super::value::{integer, parsed};
+use super::value::{DigestColumn, integer, parsed};
 use super::writer::Batch;
 use super::{failure, manifests, repos};
 use crate::failpoint::Point;
@@ -15,6 +15,16 @@ pub(super) const PAGE: &str =
     "SELECT name FROM tags WHERE repository = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
 pub(super) const TARGET: &str = "SELECT manifest FROM tags WHERE repository = ?1 AND name = ?2";
 pub(super) const OF_MANIFEST: &str = "SELECT name FROM tags WHERE manifest = ?1";
+/// Tags of whatever needs a blob or manifest, and of what needs that. Each step walks an index; only the few that were found are gone
+/// through themselves.
+const ABOVE: &str = "
+    WITH RECURSIVE above (manifest) AS (
+        SELECT manifest FROM manifest_refs WHERE repository = ?1 AND digest = ?2
+        UNION
+        SELECT r.manifest FROM above a JOIN manifests m ON m.id = a.manifest
+            JOIN manifest_refs r ON r.repository = m.repository AND r.digest = m.digest AND r.kind = 2
+    )
+    SELECT t.name FROM above a JOIN tags t ON t.manifest = a.manifest";
 
 pub(super) fn page(
     connection: &Connection,
@@ -107,8 +117,24 @@ pub(super) fn held_on(
     if locks.0.is_empty() {
         return Ok(None);
     }
-    let mut statement = connection.prepare_cached(OF_MANIFEST)?;
-    let mut rows = statement.query([manifest])?;
+    first_held(&mut connection.prepare_cached(OF_MANIFEST)?.query([manifest])?, locks)
+}
+
+/// The first held tag of an image or index that would be broken without this blob or manifest.
+pub(super) fn held_above(
+    connection: &Connection,
+    repository: i64,
+    digest: &Digest,
+    locks: &TagLocks,
+) -> rusqlite::Result<Option<LockedTag>> {
+    if locks.0.is_empty() {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached(ABOVE)?;
+    first_held(&mut statement.query((repository, DigestColumn(*digest)))?, locks)
+}
+
+fn first_held(rows: &mut rusqlite::Rows<'_>, locks: &TagLocks) -> rusqlite::Result<Option<LockedTag>> {
     while let Some(row) = rows.next()? {
         let locked = locks.locked(&parsed(row, 0)?);
         if locked.is_some() {

@@ -262,6 +262,11 @@ async fn the_last_admin_stays(meta: &Meta) {
     assert_eq!(change_to(meta, "suite-root", unmade).await, Changed::Done);
     assert_eq!(remove(meta, "suite-root").await, Changed::Done);
     assert_eq!(remove(meta, "suite-second").await, Changed::LastAdmin);
+    // One who has no password does not take the place of one who has.
+    let ghost = NewAccount { admin: true, password: None, ..account("suite-ghost") };
+    assert_eq!(create(meta, ghost).await, Changed::Done);
+    assert_eq!(remove(meta, "suite-second").await, Changed::LastAdmin);
+    assert_eq!(remove(meta, "suite-ghost").await, Changed::Done);
 }
 
 async fn of_two_admins_that_go_at_once_one_stays(meta: &Meta) {

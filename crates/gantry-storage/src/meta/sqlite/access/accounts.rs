@@ -18,7 +18,8 @@ pub(super) const PAGE: &str =
      FROM accounts WHERE name > ?1 ORDER BY name LIMIT ?2";
 pub(super) const ANY: &str = "SELECT 1 FROM accounts WHERE name > '' LIMIT 1";
 pub(super) const OTHER_ADMIN: &str =
-    "SELECT 1 FROM accounts WHERE admin = 1 AND disabled = 0 AND name > '' AND name <> ?1 LIMIT 1";
+    "SELECT 1 FROM accounts WHERE admin = 1 AND disabled = 0 AND name > '' AND name <> ?1
+        AND (password IS NOT NULL OR ?2) LIMIT 1";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
@@ -102,7 +103,7 @@ pub(super) fn change(batch: &mut Batch<'_>, name: &str, change: &AccountChange) 
     let ruled = account.admin && !account.disabled;
     account.admin = change.admin.unwrap_or(account.admin);
     account.disabled = change.disabled.unwrap_or(account.disabled);
-    if ruled && (account.disabled || !account.admin) && !other_admin(batch.connection, name)? {
+    if ruled && (account.disabled || !account.admin) && !other_admin(batch.connection, &account)? {
         return Ok(Changed::LastAdmin);
     }
     if let Some(email) = &change.email {
@@ -138,7 +139,7 @@ pub(super) fn change(batch: &mut Batch<'_>, name: &str, change: &AccountChange) 
 
 pub(super) fn remove(batch: &mut Batch<'_>, name: &str) -> rusqlite::Result<Changed> {
     let Some(account) = exact(batch.connection, name)? else { return Ok(Changed::Unknown) };
-    if account.admin && !account.disabled && !other_admin(batch.connection, name)? {
+    if account.admin && !account.disabled && !other_admin(batch.connection, &account)? {
         return Ok(Changed::LastAdmin);
     }
     logins::end_all(batch, name)?;
@@ -152,6 +153,8 @@ pub(super) fn remove(batch: &mut Batch<'_>, name: &str) -> rusqlite::Result<Chan
     Ok(Changed::Done)
 }
 
-fn other_admin(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    connection.prepare_cached(OTHER_ADMIN)?.exists([name])
+/// Whether there is an admin beside this one who can take its place: by a password, if this one has one. Who has none may come with
+/// a certificate, which nobody here can know.
+fn other_admin(connection: &Connection, account: &Account) -> rusqlite::Result<bool> {
+    connection.prepare_cached(OTHER_ADMIN)?.exists((&account.name, account.password.is_none()))
 }
