@@ -78,7 +78,7 @@ async fn n_19_nothing_goes_from_below_an_immutable_tag() {
     let World { app, root, chief, deleter } = world().await;
     let repo = deleter.at(NAME);
     let (one, free) = (image().build(), image().build());
-    let list = index(Alg::Sha256, &[one.clone()], &json!({}));
+    let list = index(Alg::Sha256, std::slice::from_ref(&one), &json!({}));
     repo.push("parts", &one).await;
     repo.push("free", &free).await;
     repo.put_manifest("v1", &list.manifest).await.status(201);
