@@ -277,3 +277,17 @@ async fn a_24_a_long_upload_outlives_its_token() {
     alice.by_token_for(&scope).await.put(&close, "").await.status(201);
     alice.at("team/a").has_blob(&blob).await;
 }
+
+/// A token that was asked for by the name of another service is nothing here, also when this server is called by that name.
+#[tokio::test]
+async fn a_19_a_token_for_another_service_is_not_taken_under_its_name() {
+    let app = Gantry::start().await;
+    let alice = app.user("alice", "a secret 1").await;
+    app.grant("alice", "push", "team").await;
+    let target = "/v2/token?service=other.example&scope=repository:team/a:pull,push";
+    let answer = alice.get(target).await.status(200).json();
+    let token = answer["token"].as_str().expect("a token");
+    let bearer = app.client().bearer(token).with("host", "other.example");
+    bearer.post("/v2/team/a/blobs/uploads/").await.status(401).error("UNAUTHORIZED");
+    bearer.get("/v2/").await.status(401);
+}

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{account, audited, grant, with_root};
-use crate::harness::image;
+use crate::harness::{Gantry, image};
 
 #[tokio::test]
 async fn admin_a_namespace_from_its_making_to_its_end() {
@@ -104,4 +104,34 @@ async fn admin_namespaces_that_cannot_be() {
     root.patch("/api/namespaces/nothing", "").json(&json!({ "visibility": "public" })).await.problem(404, "");
     root.get("/api/namespaces/A%20B").await.problem(404, "");
     root.get("/api/namespaces/..%2F..").await.problem(404, "");
+}
+
+/// Whoever takes the private namespace away is told that everybody can pull then what is below it.
+#[tokio::test]
+async fn admin_a_private_namespace_is_not_opened_by_its_removal() {
+    let app = Gantry::options().set("auth.anonymous", "read").start().await;
+    let root = account(&app, "root", json!({ "admin": true })).await;
+    root.post("/api/namespaces")
+        .json(&json!({ "prefix": "team", "visibility": "private" }))
+        .await
+        .status(201);
+    app.client().get("/v2/team/a/tags/list").await.status(401);
+    root.delete("/api/namespaces/team").await.problem(409, "opens");
+    root.delete("/api/namespaces/team?force=maybe").await.status(400);
+    root.delete("/api/namespaces/team?force=true").await.status(204);
+    app.client().get("/v2/team/a/tags/list").await.status(404);
+}
+
+/// N-19: that tags are immutable binds the namespace's admin too, who may add to it.
+#[tokio::test]
+async fn n_19_only_server_admins_take_back_that_tags_are_immutable() {
+    let (app, root) = with_root().await;
+    let alice = account(&app, "alice", json!({})).await;
+    grant(&app, "alice", "admin", "team").await;
+    let tags = |immutable: &[&str]| json!({ "tags": { "immutable": immutable, "protected": [] } });
+    let made = json!({ "prefix": "team", "visibility": "private", "tags": { "immutable": ["v*"] } });
+    root.post("/api/namespaces").json(&made).await.status(201);
+    alice.call("PATCH", "/api/namespaces/team").json(&tags(&["v*", "release"])).await.status(200);
+    alice.call("PATCH", "/api/namespaces/team").json(&tags(&["release"])).await.status(403);
+    root.call("PATCH", "/api/namespaces/team").json(&tags(&[])).await.status(200);
 }

@@ -11,4 +11,4 @@ mod subject;
 pub use pattern::{PATTERN_MAX, PatternError, RepoPattern, TagPattern};
 pub use role::{Action, Actions, Role, Visibility, WordError};
 pub use scope::{Access, Scope, ScopeError, TokenScope, parse_scopes};
-pub use subject::{Subject, SubjectError, account_name};
+pub use subject::{Subject, SubjectError, account_name, is_invisible};

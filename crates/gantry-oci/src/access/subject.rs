@@ -28,6 +28,12 @@ pub enum SubjectError {
     Subject,
 }
 
+/// Control characters, and those that are there without being seen: two names that look the same must be the same.
+pub fn is_invisible(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Checks the name of an account (N-1).
 ///
 /// # Errors
@@ -35,7 +41,7 @@ pub enum SubjectError {
 pub fn account_name(text: &str) -> Result<(), SubjectError> {
     let begins = text.chars().next().is_some_and(char::is_alphanumeric);
     let forbidden = |letter: char| {
-        letter.is_whitespace() || letter.is_control() || ":\"'`<>&/\\,;(){}[]|$*?=%#".contains(letter)
+        letter.is_whitespace() || is_invisible(letter) || ":\"'`<>&/\\,;(){}[]|$*?=%#".contains(letter)
     };
     let reserved = ["anonymous", "operator", "everybody", "authenticated"];
     if begins

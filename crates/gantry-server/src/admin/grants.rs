@@ -86,8 +86,11 @@ pub(super) fn wanted(_: &Call<'_>, new: &NewGrant) -> Result<Wanted, Problem> {
         "/" => RepoPattern::everything(),
         text => input::member("pattern", text)?,
     };
-    if subject.is_anonymous() && new.role == Role::Admin {
-        return Err(Problem::Invalid("`role`: callers without credentials do not administer".to_owned()));
+    // Who may push without credentials, the operator writes into the file.
+    if subject.is_anonymous() && new.role != Role::Pull {
+        return Err(Problem::Invalid(
+            "`role`: callers without credentials can be granted `pull` at most".to_owned(),
+        ));
     }
     Ok(Wanted { subject, role: new.role, pattern })
 }

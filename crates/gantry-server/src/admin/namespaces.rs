@@ -266,6 +266,13 @@ pub(super) async fn change(
     if let Some(Object(tags)) = change.tags {
         row.immutable = patterns("immutable", &tags.immutable)?;
         row.protected = patterns("protected", &tags.protected)?;
+        // N-19: what is immutable binds the namespace's admin too.
+        let kept = before.immutable.iter().all(|pattern| row.immutable.contains(pattern));
+        if !kept && !permit.is_of_server_admin() {
+            return Err(Problem::Forbidden(
+                "only server admins take back that tags are immutable".to_owned(),
+            ));
+        }
     }
     if let Some(description) = change.description {
         input::text("description", &description, DESCRIPTION_MAX)?;
@@ -293,6 +300,15 @@ pub(super) async fn change(
 
 pub(super) async fn remove(call: &Call<'_>, _: Permit, prefix: &Prefix) -> Result<Response, Problem> {
     not_of_file(call, prefix)?;
+    let forced = call.query.parse::<bool>("force", "`true` or `false`")? == Some(true);
+    if !forced && let Some(around) = call.rules.opened_without(&prefix.text) {
+        return Err(Problem::Conflict {
+            name: "opens",
+            detail: format!(
+                "without this namespace what is below it is {around}: everybody could pull it; `force` removes it nevertheless"
+            ),
+        });
+    }
     let removed = call.meta().remove_namespace(&prefix.text, call.audit(shown(&prefix.text))).await?;
     call.changed(removed, "namespace").await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))

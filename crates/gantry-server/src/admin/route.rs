@@ -116,8 +116,9 @@ routes! {
         [], None => 200 gives::<namespaces::Namespace>(), [404];
     NamespaceChange: PATCH "/api/namespaces/{prefix...}", NamespaceAdmin, "namespace.change", "Changes a namespace; another storage, which only server admins give, begins a job that moves its bytes",
         [], takes::<namespaces::NamespaceChange>() => 200 gives::<namespaces::Changed>(), [404, 409];
-    NamespaceRemove: DELETE "/api/namespaces/{prefix...}", ServerAdmin, "namespace.remove", "Removes a namespace; the repositories below it stay",
-        [], None => 204 nothing(), [404, 409];
+    NamespaceRemove: DELETE "/api/namespaces/{prefix...}", ServerAdmin, "namespace.remove", "Removes a namespace; the repositories below it stay, and are not shown to everybody by it unless that is forced",
+        [Parameter::one_of("force", "Also when everybody can pull then what only some could.", &["true", "false"])],
+        None => 204 nothing(), [400, 404, 409];
     StorageList: GET "/api/storages", ServerAdmin, "storage.list", "Lists storages and how full they are",
         [], None => 200 gives::<storages::Storages>(), [];
     StorageCheck: POST "/api/storages/{name}/check", ServerAdmin, "storage.check", "Writes, reads and removes a probe, and says how it went",

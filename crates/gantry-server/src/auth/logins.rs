@@ -183,6 +183,7 @@ pub fn login_of(identity: &Identity) -> bearer::Login {
         method: identity.source.as_str().to_owned(),
         token: identity.token.map(|id| id.to_string()),
         made: identity.made.map(|moment| moment.0),
+        elsewhere: false,
         scopes: match identity.source {
             Source::Robot => Some(identity.own.clone()),
             _ => identity.bounds.scopes.clone(),

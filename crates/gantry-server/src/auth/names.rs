@@ -1,5 +1,7 @@
 //! Names that come from elsewhere (a directory, a certificate), held to what a name may be here.
 
+pub(super) use gantry_oci::access::is_invisible;
+
 /// The longest name, in bytes.
 pub(super) const LONGEST: usize = 255;
 
@@ -10,12 +12,6 @@ pub(super) fn fits(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= LONGEST
         && !name.chars().any(|letter| letter.is_whitespace() || is_invisible(letter) || says_more(letter))
-}
-
-/// Control characters, and those that are there without being seen: two names that look the same must be the same.
-pub(super) fn is_invisible(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use gantry_oci::access::Subject;
 use super::remember::Stays;
 use super::{
     Asking, Auth, AuthError, Credential, Credentials, Identity, Ldap, Person, Source, htpasswd, of_account,
-    password,
+    password, secret,
 };
 
 /// What passwords of the directory are remembered under.
@@ -68,6 +68,10 @@ impl Auth {
         // No password of an account begins as tokens do, so looking for a token first changes nothing but the time.
         if let Some(token) = self.stored_token(&credentials.password).await? {
             return self.of_token(&token).await;
+        }
+        // What has the form of a token is no password, and nobody else is to see it.
+        if secret::hash_of(secret::TOKEN_PREFIX, &credentials.password).is_some() {
+            return Err(AuthError::Refused);
         }
         if let Ok(text) = std::str::from_utf8(&credentials.password)
             && self.foreign.concerns(text)

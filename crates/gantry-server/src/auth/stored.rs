@@ -26,6 +26,9 @@ impl Auth {
         let verified =
             self.bearer.verify(token, asking.service, Timestamp::now()).map_err(AuthError::BadToken)?;
         let Verified { claims, identity, .. } = &*verified;
+        if claims.login.elsewhere {
+            return Err(AuthError::BadToken(TokenError::Audience));
+        }
         let identity =
             identity.get_or_init(|| of_claims(claims, Credential::Bearer, Some(claims.access.clone())));
         let identity = identity.clone().ok_or(AuthError::BadToken(TokenError::Claims))?;

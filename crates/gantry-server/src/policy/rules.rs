@@ -180,6 +180,17 @@ impl Rules {
         self.namespaces.get(prefix)
     }
 
+    /// How what is below a private prefix is seen without its namespace, if more than some see it then.
+    pub fn opened_without(&self, prefix: &str) -> Option<Visibility> {
+        let own = self.namespace(prefix).filter(|own| own.visibility == Visibility::Private)?;
+        let around = match prefix.rfind('/') {
+            _ if own.prefix.is_empty() => &self.root,
+            Some(slash) => self.namespace_of(prefix.get(..slash).unwrap_or_default()),
+            None => self.namespaces.get("").unwrap_or(&self.root),
+        };
+        (around.visibility != Visibility::Private).then_some(around.visibility)
+    }
+
     /// All of them, by prefix.
     pub fn namespaces(&self) -> Vec<&Arc<Namespace>> {
         let mut all: Vec<_> = self.namespaces.values().collect();

@@ -203,6 +203,28 @@ fn what_a_namespace_does_not_say_is_as_around_it() {
     assert_eq!(can(&read, &Identity::anonymous(), "big/a"), "pull");
 }
 
+/// Whoever removes a private namespace is told when that shows everybody what is below it.
+#[test]
+fn what_a_private_namespace_hides() {
+    let namespaces = vec![
+        namespace("open", Visibility::Public),
+        namespace("open/closed", Visibility::Private),
+        namespace("open/closed/deep", Visibility::Private),
+        namespace("lone", Visibility::Private),
+    ];
+    let rules = |anonymous| {
+        let anonymous = Some(anonymous);
+        Rules::new(Parts { anonymous, accounts: true, namespaces: namespaces.clone(), ..Parts::default() })
+    };
+    let read = rules(Anonymous::Read);
+    assert_eq!(read.opened_without("open/closed"), Some(Visibility::Public));
+    assert_eq!(read.opened_without("open/closed/deep"), None);
+    assert_eq!(read.opened_without("lone"), Some(Visibility::Public));
+    assert_eq!(rules(Anonymous::None).opened_without("lone"), None);
+    assert_eq!(read.opened_without("open"), None);
+    assert_eq!(read.opened_without("nothing"), None);
+}
+
 /// N-4: a token only narrows; A-24, N-8: bearer tokens.
 #[test]
 fn n_4_tokens_only_narrow() {

@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::auth::bearer::Claims;
+use crate::auth::bearer::{Claims, Login};
 use crate::auth::{AuthError, Credential, Identity, login_of};
 use crate::http::audit::About;
 use crate::http::reply::{self, Response, json};
@@ -107,7 +107,12 @@ async fn answer(
         subject: if identity.is_anonymous() { String::new() } else { identity.subject.to_string() },
         audience: service.clone(),
         access,
-        login: login_of(&identity),
+        // Where the name of this server is not written, it is what the client says, and so is no proof. A token server that is found
+        // under another name than the registry (`auth.realm`) is a matter of its operator.
+        login: Login {
+            elsewhere: service != door.service && app.config.settings.auth.realm.is_none(),
+            ..login_of(&identity)
+        },
     };
     let issued = auth
         .bearer()

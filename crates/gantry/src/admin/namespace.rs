@@ -8,7 +8,7 @@ use super::Usage;
 use super::client::Client;
 use super::print::{cell, properties, rows, table};
 use super::target::{Query, path};
-use crate::args::{NamespaceChange, NamespaceCommand, Plain, Prefixed};
+use crate::args::{NamespaceChange, NamespaceCommand, NamespaceRemove, Plain, Prefixed};
 use crate::tell;
 
 pub(super) async fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
@@ -94,10 +94,15 @@ async fn set(args: &NamespaceChange) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn remove(args: &Prefixed) -> anyhow::Result<()> {
-    let client = Client::new(&args.at)?;
-    let answer = client.delete(&path(&["namespaces", &args.prefix])?).await?;
-    client.print(&answer, |_| format!("the namespace {} is removed\n", args.prefix));
+async fn remove(args: &NamespaceRemove) -> anyhow::Result<()> {
+    let NamespaceRemove { namespace, force } = args;
+    let client = Client::new(&namespace.at)?;
+    let mut target = path(&["namespaces", &namespace.prefix])?;
+    if *force {
+        target.push_str("?force=true");
+    }
+    let answer = client.delete(&target).await?;
+    client.print(&answer, |_| format!("the namespace {} is removed\n", namespace.prefix));
     Ok(())
 }
 

@@ -246,7 +246,17 @@ pub(crate) enum NamespaceCommand {
     /// Change a namespace; what is not given stays. Another storage: what it holds is moved there
     Set(NamespaceChange),
     /// Remove a namespace; repositories below it stay, under the rules of the next one above
-    Remove(Prefixed),
+    Remove(NamespaceRemove),
+}
+
+/// Removing a namespace.
+#[derive(Debug, Args)]
+pub(crate) struct NamespaceRemove {
+    /// Also when everybody can pull then what only some could
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) namespace: Prefixed,
 }
 
 /// A command about one namespace.

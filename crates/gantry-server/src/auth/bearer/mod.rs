@@ -60,6 +60,9 @@ pub struct Login {
     /// What the owner of a personal token narrowed it to; what a robot's token was made for.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<TokenScope>>,
+    /// It was asked for by the name of another service: nothing here, whatever name this server is called by later.
+    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
     /// When the account was made, in microseconds since 1970.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub made: Option<i64>,

@@ -36,6 +36,7 @@ fn claims() -> Claims {
         access: vec![access("team/app", &["pull", "push"]), access("other", &[])],
         login: Login {
             made: Some(1_795_000_000_000_000),
+            elsewhere: false,
             groups: vec!["devs".to_owned()],
             admin: false,
             method: "password".to_owned(),
