@@ -6,6 +6,7 @@
 
 mod load;
 mod namespaces;
+mod secret;
 mod settings;
 mod sources;
 mod tokens;
@@ -21,6 +22,7 @@ use ipnet::IpNet;
 
 pub use load::{ConfigError, Sources, admin_password_file, arm_failpoints, environment, load};
 pub use namespaces::WrittenGrant;
+pub use secret::{Secret, SecretError};
 pub use settings::{
     Alpn, Anonymous, Auth as AuthSettings, Deletable, LogFormat, LogLevel, NamespaceEntry, Settings,
     Tls as TlsSettings, TlsVersion,
@@ -28,9 +30,7 @@ pub use settings::{
 pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole};
 pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
 pub(crate) use tokens::{is_url, web_address};
-pub use value::{
-    ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Secret, SecretError, Span, StorageName, Texts,
-};
+pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Span, StorageName, Texts};
 
 /// The commented example file: every key with its default.
 pub const EXAMPLE: &str = include_str!("../../../../gantry.example.toml");

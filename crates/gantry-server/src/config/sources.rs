@@ -9,8 +9,9 @@ use gantry_oci::access::Role;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::secret::Secret;
 use super::settings::table;
-use super::value::{Secret, Span};
+use super::value::Span;
 use super::{ConfigError, wrong};
 
 table! {
