@@ -176,7 +176,7 @@ fn log(
         request = id.as_str(),
         %client,
         certificate = peer.certificate_user(),
-        method = &*redacted(parts.method.as_str()),
+        method = %redacted(parts.method.as_str()),
         path = &*redacted(parts.uri.path()),
         route = endpoint.map_or("other", Endpoint::label),
         status,
