@@ -123,6 +123,10 @@ async fn admin_a_namespace_moves() {
         storages["storages"].as_array().unwrap().iter().find(|one| one["name"] == "second").unwrap().clone();
     assert!(second["blobs"].as_u64() > Some(0), "{second}");
     root.at("team/app").has_manifest("v1", &image.manifest).await;
+    // Who was cut off between the change and its job says it again.
+    let again =
+        root.patch("/api/namespaces/team", "").json(&json!({ "storage": "second" })).await.status(200);
+    assert!(again.json()["job"].as_u64() > Some(job), "{}", again.json());
     assert!(!audited(&app, "namespace.move").await.is_empty());
 }
 

@@ -260,6 +260,8 @@ pub(super) async fn change(
     let mut row =
         rows.into_iter().find(|row| row.prefix == prefix.text).ok_or(Problem::NotFound("namespace"))?;
     let before = row.clone();
+    // Said once more it is ordered once more: whoever was cut off between the change and its job repeats the command.
+    let ordered = change.storage.is_some();
     if let Some(visibility) = change.visibility {
         row.visibility = visibility;
     }
@@ -294,7 +296,7 @@ pub(super) async fn change(
         call.changed(call.meta().put_namespace(row.clone(), true, audit).await?, "namespace").await?;
     }
     // After the change, so that what is pushed meanwhile goes to the new place already.
-    let job = if moves { storages::begin_move(call, &row.prefix, &row.storage).await? } else { None };
+    let job = if ordered { storages::begin_move(call, &row.prefix, &row.storage).await? } else { None };
     json(StatusCode::OK, &Changed { namespace, job })
 }
 
