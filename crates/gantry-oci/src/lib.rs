@@ -18,6 +18,7 @@ pub mod range;
 pub mod reference;
 pub mod request;
 mod text;
+pub mod v1;
 
 pub use accept::Accept;
 pub use challenge::Challenge;

@@ -9,6 +9,8 @@ use serde::{Serialize, Serializer};
 
 /// The longest repository name, in bytes; clients have the same limit.
 pub const NAME_MAX: usize = 255;
+/// What names begin with that [`RepoName::staging`] makes.
+const STAGING: &str = "~v1/";
 /// The longest tag, in bytes.
 pub const TAG_MAX: usize = 128;
 
@@ -27,6 +29,31 @@ impl RepoName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Where images wait that a caller pushes without saying into which repository (v1 can leave that open until a tag is set). The
+    /// name is none that can be asked for: no request, scope or pattern reads as it, and it comes after all others.
+    #[must_use]
+    pub fn staging(subject: &str) -> Self {
+        let digest = crate::Digest::sha256(subject.as_bytes());
+        Self(format!("{STAGING}{}", digest.hex()).into())
+    }
+
+    /// Whether it is a place made by [`Self::staging`].
+    #[must_use]
+    pub fn is_staging(&self) -> bool {
+        self.0.starts_with(STAGING)
+    }
+
+    /// Reads a name that was stored: also that of a staging place.
+    ///
+    /// # Errors
+    /// It is no name.
+    pub fn stored(text: &str) -> Result<Self, NameError> {
+        match text.strip_prefix(STAGING) {
+            Some(rest) if rest.len() == 64 => Ok(Self(text.into())),
+            _ => text.parse(),
+        }
     }
 
     /// Reads a name as paths and scopes have it: `repositories/<storage>/<repository>...` is another way to write

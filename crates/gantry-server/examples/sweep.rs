@@ -131,6 +131,7 @@ async fn fill(store: &Store, blobs: usize, garbage: usize, directory: &std::path
             media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
             bytes,
             tags: vec!["latest".parse().unwrap()],
+            image: None,
             locks: TagLocks::default(),
             subject: None,
             artifact_type: None,

@@ -62,6 +62,7 @@ async fn open_placed(config: &Config) -> Result<(Store, Registry, Arc<Prefixes>)
         upload_expiry: settings.sweep.upload_expiry.0,
         promises: Terms { grace: settings.sweep.grace.0 },
         untagged: settings.sweep.untagged.0.map(|grace| Terms { grace }),
+        v1_platform: settings.v1.default_platform.0.clone(),
         verify: Schedule { interval: settings.verify.interval.0, rate: settings.verify.rate.0 },
     };
     let store = Store::open(StoreConfig {

@@ -27,6 +27,10 @@ pub use clock::{StoreClock, Timestamp};
 pub use error::{Result, StorageError};
 pub use lease::{Reason, Terms, Verdict};
 pub use meta::access::{AccessRows, LockedTag, TagLocks};
+pub use meta::images::{
+    ANCESTRY_MAX, BeginImage, Compression, DerivedImage, ImageLayer, ImageRows, ImageState, ImageStep,
+    ImageTag, LayerContent, LinkImage, NewImage, StoredImage, View,
+};
 pub use meta::jobs::{Job, JobRows, JobState};
 pub use meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, Usage};
 pub use meta::verify::{Damaged, VerifyRows};

@@ -10,6 +10,7 @@ mod secret;
 mod settings;
 mod sources;
 mod tokens;
+mod v1;
 mod value;
 
 use std::borrow::Cow;
@@ -30,6 +31,7 @@ pub use settings::{
 pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups, LdapServer, MethodRole};
 pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
 pub(crate) use tokens::{is_url, web_address};
+pub use v1::{V1 as V1Settings, V1Index, V1Mirror};
 pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Span, StorageName, Texts};
 
 /// The commented example file: every key with its default.
@@ -183,6 +185,11 @@ impl Config {
             || auth.client_certificates.user.is_some()
             || !auth.issuer.is_empty()
             || !auth.oidc.is_empty()
+    }
+
+    /// Whether the v1 API is served: unless it is said, on a loopback address only.
+    pub fn v1_enabled(&self) -> bool {
+        self.settings.v1.enabled.unwrap_or_else(|| self.listen().ip().is_loopback())
     }
 
     /// The database's file.

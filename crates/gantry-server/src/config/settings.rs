@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sources::{AddressRules, CertificateAccounts, ClientCertificates, Ldap, MethodRole};
 use super::tokens::{Issuer, Oidc};
+use super::v1::V1;
 use super::value::{Address, ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Span, StorageName};
 
 /// A table of the file: its keys with their defaults, and nothing else.
@@ -59,6 +60,8 @@ table! {
         registry: Registry = Registry::default(),
         /// `[limits]`
         limits: Limits = Limits::default(),
+        /// `[v1]`
+        v1: V1 = V1::default(),
         /// `[sweep]`
         sweep: Sweep = Sweep::default(),
         /// `[verify]`

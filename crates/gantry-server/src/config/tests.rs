@@ -36,6 +36,8 @@ one_key!(
     Span,
     StorageName,
     String,
+    Option<bool>,
+    v1::PlatformName,
     Option<Visibility>,
     Vec<TagPattern>,
     TlsVersion,

@@ -314,7 +314,17 @@ macro_rules! written_as_text {
         }
     )*};
 }
-written_as_text!(ByteSize, Limit, Rate, Span, OptionalSpan, OptionalAddress, Address, StorageName);
+written_as_text!(
+    ByteSize,
+    Limit,
+    Rate,
+    Span,
+    OptionalSpan,
+    OptionalAddress,
+    Address,
+    StorageName,
+    super::v1::PlatformName
+);
 
 struct TextVisitor;
 

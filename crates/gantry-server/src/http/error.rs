@@ -287,6 +287,8 @@ fn registry(error: &RegistryError, message: String, location: Option<&str>) -> A
         }
         RegistryError::Body(BodyError::Broken(_)) => bad(Code::SizeInvalid),
         RegistryError::Storage(error) => storage(error),
+        // V2 requests do not come to it; `legacy` has the answers of v1.
+        RegistryError::Image(_) => Answer::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, message),
         RegistryError::BytesMissing(_) | RegistryError::Internal(_) => Answer::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             Code::Unknown,

@@ -7,6 +7,7 @@ pub(crate) mod conditional;
 mod cookie;
 mod door;
 pub(crate) mod error;
+pub(crate) mod legacy;
 pub(crate) mod peer;
 pub(crate) mod problem;
 pub(crate) mod reply;

@@ -3,6 +3,8 @@
 use gantry_oci::{Digest, ManifestError, Reference, RepoName, UploadId};
 use gantry_storage::{LockedTag, StorageError};
 
+use super::ImageError;
+
 /// A result of the registry.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 
@@ -64,6 +66,9 @@ pub enum RegistryError {
     /// A rule of the namespace holds the tag (N-19).
     #[error("tag {} may not be moved or removed: the rule `{}` holds it", .0.tag, .0.pattern)]
     TagLocked(LockedTag),
+    /// Something about an image of the v1 API.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The content is larger than allowed.
     #[error("the content is larger than {limit} bytes")]
     TooLarge {

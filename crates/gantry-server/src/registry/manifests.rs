@@ -86,6 +86,7 @@ impl Registry {
             digest,
             bytes,
             tags,
+            image: None,
             locks,
             subject,
             blobs: manifest.required_blobs(),
@@ -101,6 +102,7 @@ impl Registry {
         match self.meta.put_manifest(new).await? {
             PutManifest::Stored => Ok(ManifestPut { digest, subject }),
             PutManifest::Missing(missing) => Err(RegistryError::ManifestReferencesUnknown(missing)),
+            PutManifest::NoImage => Err(super::ImageError::Unknown.into()),
             PutManifest::Locked(locked) => Err(RegistryError::TagLocked(locked)),
         }
     }

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod error;
+mod images;
 mod lists;
 mod locks;
 mod manifests;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_oci::RepoName;
+use gantry_oci::v1::Platform;
 use gantry_storage::failpoint::{self, Point};
 use gantry_storage::{MetaStore, Storage, StorageError, Storages, Store, Terms};
 
@@ -27,6 +29,7 @@ use placement::Places;
 
 pub use blobs::{Asked, Blob, BlobBytes};
 pub use error::{BodyError, RegistryError, Result};
+pub use images::{ImageError, ImageSources};
 pub use lists::Listing;
 pub use manifests::ManifestPut;
 pub use moving::{Move, Moving};
@@ -66,6 +69,8 @@ pub struct Limits {
     pub promises: Terms,
     /// How long manifests stay that neither a tag nor an index names; `None`: for good.
     pub untagged: Option<Terms>,
+    /// Which image of an index v1 clients get.
+    pub v1_platform: Platform,
     /// When what is stored is checked again.
     pub verify: Schedule,
 }

@@ -7,6 +7,7 @@
 //! Order is byte order of the UTF-8 text everywhere, and pages are keyset pages: "at most `limit`, strictly after this".
 
 pub mod access;
+pub mod images;
 pub mod jobs;
 mod referrers;
 pub mod sqlite;
@@ -21,9 +22,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gantry_oci::v1::ImageId;
 use gantry_oci::{Algorithm, Digest, Reference, RepoName, Tag, UploadId};
 
 use self::access::{AccessRows, LockedTag, TagLocks};
+use self::images::ImageRows;
 use self::jobs::JobRows;
 pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
 use self::storages::{StorageId, StorageRows};
@@ -34,7 +37,9 @@ use crate::error::Result;
 
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
 #[async_trait]
-pub trait MetaStore: AccessRows + VerifyRows + StorageRows + JobRows + Send + Sync + 'static {
+pub trait MetaStore:
+    AccessRows + VerifyRows + StorageRows + JobRows + ImageRows + Send + Sync + 'static
+{
     /// Names of repositories in byte order, strictly after `after`, at most `limit`.
     async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
 
@@ -56,6 +61,10 @@ pub trait MetaStore: AccessRows + VerifyRows + StorageRows + JobRows + Send + Sy
 
     /// Removes a manifest and every tag that points to it, unless one of these is held, or one of an index that lists it.
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted>;
+
+    /// Removes every tag and manifest of a repository, and its images, unless a tag is held: then nothing. What was there of blobs goes
+    /// with the next sweeps.
+    async fn delete_repository(&self, repo: &RepoName, locks: &TagLocks) -> Result<Deleted>;
 
     /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
     /// after `after`, at most `limit`, and as [`ReferrersPage::cut`] cuts. `artifact_types` is a union; none at all means every type.
@@ -219,6 +228,8 @@ pub struct NewManifest {
     pub bytes: Bytes,
     /// Tags to point at it, moved if they exist.
     pub tags: Vec<Tag>,
+    /// The complete image of the repository that it was made of, and under whose id its tags are known in v1.
+    pub image: Option<ImageId>,
     /// Tags that may not be moved. One that points to this manifest already does not move.
     pub locks: TagLocks,
     /// The manifest that this one refers to; need not exist.
@@ -240,6 +251,8 @@ pub struct NewManifest {
 pub enum PutManifest {
     /// Durable.
     Stored,
+    /// Nothing was written: [`NewManifest::image`] is not a complete image of the repository.
+    NoImage,
     /// Nothing was written: these blobs and manifests are not in the repository.
     Missing(Vec<Digest>),
     /// Nothing was written: this tag points to another manifest, and is held there.

@@ -102,6 +102,8 @@ pub fn manifest(repo: &RepoName, content: &str, tags: &[&str]) -> NewManifest {
         media_type: String::from("application/vnd.oci.image.manifest.v1+json"),
         bytes: Bytes::copy_from_slice(content.as_bytes()),
         tags: tags.iter().map(|name| tag(name)).collect(),
+        image: None,
+        image: None,
         locks: TagLocks::default(),
         subject: None,
         artifact_type: None,

@@ -11,6 +11,7 @@ mod access;
 mod blobs;
 mod cache;
 mod failure;
+mod images;
 mod jobs;
 mod lazy;
 mod manifests;
@@ -361,6 +362,11 @@ impl MetaStore for SqliteMeta {
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag, locks: &TagLocks) -> Result<Deleted> {
         let (repo, tag, locks) = (repo.clone(), tag.clone(), locks.clone());
         self.writer.run("deleting a tag", None, move |batch| tags::delete(batch, &repo, &tag, &locks)).await
+    }
+
+    #[expect(unused_variables, clippy::todo, reason = "under construction")]
+    async fn delete_repository(&self, repo: &RepoName, locks: &TagLocks) -> Result<Deleted> {
+        todo!()
     }
 
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted> {

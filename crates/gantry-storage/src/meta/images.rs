@@ -1,0 +1,254 @@
+//! Images of the v1 API: rows per repository, beside its manifests.
+//!
+//! An image is one layer, its JSON and the chain below it. *Native* images were pushed by v1 clients, in three steps; *derived* ones
+//! are what a manifest looks like in v1, made when somebody first asks, and gone with the manifest. A *view* says that a manifest
+//! and the chain below an image are the same thing. Images name their layer as manifests name blobs: what they name is not swept.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gantry_oci::v1::ImageId;
+use gantry_oci::{Digest, RepoName, Tag};
+
+use super::StorageId;
+use crate::clock::Timestamp;
+use crate::error::Result;
+
+/// The longest chain of images, itself included: more than any client unpacks.
+pub const ANCESTRY_MAX: usize = 127;
+
+/// The part of [`crate::MetaStore`] that knows images.
+#[async_trait]
+pub trait ImageRows {
+    /// The image of this id in this repository: the derived one, where there are both. Answered from memory, exactly.
+    async fn image(&self, repo: &RepoName, id: &ImageId) -> Result<Option<Arc<StoredImage>>>;
+
+    /// Repositories (staging places too) with an image of this id in any state, by name, at most `limit`.
+    async fn repositories_with_image(&self, id: &ImageId, limit: usize) -> Result<Vec<RepoName>>;
+
+    /// Begins a native image, or begins it anew: its JSON, no layer yet. The repository is made when it does not exist. Names its
+    /// parent, which must be complete in the same repository.
+    async fn begin_image(&self, image: NewImage) -> Result<BeginImage>;
+
+    /// Gives the image its layer, which must be linked in the repository. May be repeated until the image is complete.
+    async fn put_image_layer(
+        &self,
+        repo: &RepoName,
+        id: &ImageId,
+        generation: u64,
+        layer: ImageLayer,
+    ) -> Result<ImageStep>;
+
+    /// The image is whole, and stays as it is.
+    async fn complete_image(&self, repo: &RepoName, id: &ImageId, generation: u64) -> Result<ImageStep>;
+
+    /// Links an image and the chain below it from one repository into another, as far as it is not there: the images, and their layers,
+    /// whose bytes belong in `storage`. One transaction, all or nothing.
+    async fn link_image(
+        &self,
+        from: &RepoName,
+        to: &RepoName,
+        id: &ImageId,
+        storage: StorageId,
+    ) -> Result<LinkImage>;
+
+    /// Renews the date of an image that nothing holds, before a client is told that it is there. False: it is gone.
+    async fn renew_image(&self, repo: &RepoName, id: &ImageId) -> Result<bool>;
+
+    /// What is known of the manifest in v1; `None`: nobody looked yet, or there is no such manifest.
+    async fn view(&self, repo: &RepoName, manifest: &Digest) -> Result<Option<View>>;
+
+    /// Notes what a manifest is in v1, with the images that are derived of it, base first: none when it is no image there. Does nothing
+    /// when the manifest is gone, or has a view by now.
+    async fn put_view(&self, repo: &RepoName, manifest: &Digest, images: Vec<DerivedImage>) -> Result<()>;
+
+    /// Tagged manifests of the repository that were stored after the last [`Self::views_done`], by rising number, strictly after
+    /// `after`, at most `limit`.
+    async fn without_view(&self, repo: &RepoName, after: u64, limit: usize) -> Result<Vec<(u64, Digest)>>;
+
+    /// Every manifest of the repository up to this number has been looked at.
+    async fn views_done(&self, repo: &RepoName, number: u64) -> Result<()>;
+
+    /// Tags in byte order, strictly after `after`, at most `limit`, each with its manifest and, when it was set by v1 and not moved
+    /// since, the id that was given then. `None`: the repository is unknown.
+    async fn image_tags(
+        &self,
+        repo: &RepoName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<ImageTag>>>;
+
+    /// One of them.
+    async fn image_tag(&self, repo: &RepoName, tag: &Tag) -> Result<Option<ImageTag>>;
+}
+
+/// How far an image has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ImageState {
+    /// It has its JSON.
+    Described,
+    /// It has its layer too, and waits for the checksum.
+    WithLayer,
+    /// It is whole.
+    Complete,
+}
+
+/// An image that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredImage {
+    /// Its id.
+    pub id: ImageId,
+    /// How far it has come; derived images are complete.
+    pub state: ImageState,
+    /// Made of a manifest.
+    pub derived: bool,
+    /// Rises each time that the image is begun anew.
+    pub generation: u64,
+    /// The exact bytes that were pushed, or made.
+    pub json: Bytes,
+    /// Itself first, base last.
+    pub ancestry: Vec<ImageId>,
+    /// Its layer, from [`ImageState::WithLayer`] on.
+    pub layer: Option<ImageLayer>,
+    /// The date since which neither a view nor another image names it; see [`crate::lease`].
+    pub idle_since: Option<Timestamp>,
+}
+
+impl StoredImage {
+    /// The image below it.
+    #[must_use]
+    pub fn parent(&self) -> Option<&ImageId> {
+        self.ancestry.get(1)
+    }
+}
+
+/// A layer, as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageLayer {
+    /// Of the bytes as they were sent, which are a blob of the repository.
+    pub digest: Digest,
+    /// Of these bytes.
+    pub size: u64,
+    /// What manifests call it; unknown for layers of derived images.
+    pub content: Option<LayerContent>,
+}
+
+/// What is inside of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerContent {
+    /// How the tar is compressed.
+    pub compression: Compression,
+    /// Of the plain tar; of the bytes themselves where they are none.
+    pub diff_id: Digest,
+    /// `sha256(json "\n" layer)`
+    pub payload: Digest,
+}
+
+/// How a layer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip
+    Gzip,
+    /// bzip2
+    Bzip2,
+    /// xz
+    Xz,
+    /// zstd
+    Zstd,
+    /// It claims to be compressed, and cannot be read.
+    Opaque,
+}
+
+/// A native image at its beginning.
+#[derive(Clone, Debug)]
+pub struct NewImage {
+    /// Where.
+    pub repo: RepoName,
+    /// Its id.
+    pub id: ImageId,
+    /// The image below it.
+    pub parent: Option<ImageId>,
+    /// The exact bytes.
+    pub json: Bytes,
+}
+
+/// What became of [`ImageRows::begin_image`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginImage {
+    /// Durable; this is its generation.
+    Begun(u64),
+    /// It is there, complete.
+    Exists,
+    /// Its parent is not there, or not complete.
+    NoParent,
+    /// The chain would be longer than [`ANCESTRY_MAX`].
+    TooDeep,
+}
+
+/// What became of a step of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageStep {
+    /// Durable.
+    Done,
+    /// There is no such image.
+    Unknown,
+    /// It is complete already.
+    Exists,
+    /// Somebody has begun it anew meanwhile.
+    Stale,
+    /// It has no layer.
+    NoLayer,
+    /// The layer is not a blob of the repository (any more).
+    NoBlob,
+}
+
+/// What became of [`ImageRows::link_image`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkImage {
+    /// All of it is there now.
+    Linked,
+    /// The source has no such complete image, or a layer of it is missing.
+    Unknown,
+    /// Another image, which is not complete or has another JSON or layer, has this id there.
+    Differs(ImageId),
+    /// The bytes of these layers are in another storage only: they must be copied first.
+    Elsewhere(Vec<Digest>),
+}
+
+/// What a manifest is in v1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The chain below this image; the first one, where it was pushed under several ids.
+    Image(ImageId),
+    /// No image.
+    Nothing,
+}
+
+/// An image that is derived of a manifest.
+#[derive(Clone, Debug)]
+pub struct DerivedImage {
+    /// Its id.
+    pub id: ImageId,
+    /// Its JSON.
+    pub json: Bytes,
+    /// Its layer.
+    pub layer: Digest,
+    /// Of the layer, in bytes.
+    pub size: u64,
+}
+
+/// A tag with what v1 needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageTag {
+    /// Its name.
+    pub tag: String,
+    /// What it points to.
+    pub manifest: Digest,
+    /// The id that a v1 client set it to, as long as nobody moved it; else what the manifest's view says.
+    pub image: Option<ImageId>,
+    /// Whether `image` is `None` because the manifest is known to be no image.
+    pub is_nothing: bool,
+}
