@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::created::is_time;
 use super::object::{Object, push_string, string};
 use crate::Digest;
-use crate::manifest::is_read_as;
+use crate::manifest::{is_read_as, is_too_deep};
 use crate::media_type::{
     DOCKER_CONFIG, DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_LAYER_TAR,
     OCI_MANIFEST,
@@ -88,8 +88,11 @@ fn history(chain: &[ChainLink<'_>]) -> String {
 /// Whether this is what [`history_of`] gives for one layer.
 fn is_entries(text: &str) -> bool {
     let json = format!("[{text}]");
-    serde_json::from_str::<Vec<&RawValue>>(&json)
-        .is_ok_and(|entries| entries.iter().filter(|entry| !is_empty_layer(entry)).count() == 1)
+    // In the config it lies one level deeper, and what is made is to be read again.
+    let entries = (!is_too_deep(format!("[{json}]").as_bytes()))
+        .then(|| serde_json::from_str::<Vec<&RawValue>>(&json))
+        .and_then(Result::ok);
+    entries.is_some_and(|entries| entries.iter().filter(|entry| !is_empty_layer(entry)).count() == 1)
 }
 
 fn is_empty_layer(entry: &RawValue) -> bool {

@@ -161,7 +161,8 @@ fn v_17_a_chain_that_stands_on_derived_images_has_their_history() {
         entries[1]
     )));
     // Something else in that place is not believed.
-    for bad in ["", "{", "{},{}", "{}]", "{\"empty_layer\":true}"] {
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(62), "]".repeat(62));
+    for bad in ["", "{", "{},{}", "{}]", "{\"empty_layer\":true}", "{}],\"history\":[{}", &deep] {
         base.history = Some(bad);
         assert_eq!(config(std::slice::from_ref(&base)), config(&[link(&json)]), "{bad}");
     }

@@ -4,5 +4,6 @@ mod checksum;
 mod derive;
 mod image;
 mod make;
+mod properties;
 mod request;
 mod token;
