@@ -103,7 +103,6 @@ pub fn manifest(repo: &RepoName, content: &str, tags: &[&str]) -> NewManifest {
         bytes: Bytes::copy_from_slice(content.as_bytes()),
         tags: tags.iter().map(|name| tag(name)).collect(),
         image: None,
-        image: None,
         locks: TagLocks::default(),
         subject: None,
         artifact_type: None,
