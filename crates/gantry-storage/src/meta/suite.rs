@@ -13,6 +13,7 @@ mod access;
 mod jobs;
 mod locks;
 mod referrers;
+mod search;
 mod storages;
 mod sweep;
 mod verify;
@@ -50,6 +51,7 @@ pub async fn run(meta: Meta) {
     tags_are_paged_in_byte_order(&meta).await;
     the_catalog_is_paged_in_byte_order(&meta).await;
     referrers::run(&meta).await;
+    search::run(&meta).await;
     uploads_are_seen_at_once_and_end(&meta).await;
     old_uploads_are_found(&meta).await;
     a_blob_ends_its_upload(&meta).await;
@@ -102,7 +104,6 @@ pub fn manifest(repo: &RepoName, content: &str, tags: &[&str]) -> NewManifest {
         media_type: String::from("application/vnd.oci.image.manifest.v1+json"),
         bytes: Bytes::copy_from_slice(content.as_bytes()),
         tags: tags.iter().map(|name| tag(name)).collect(),
-        image: None,
         image: None,
         locks: TagLocks::default(),
         subject: None,

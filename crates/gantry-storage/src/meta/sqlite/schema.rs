@@ -18,7 +18,7 @@ use crate::failpoint::Point;
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
 
 /// What each version adds to the one before; the first makes version 1.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V7];
 
 const V1: &str = "
 CREATE TABLE settings (
@@ -327,6 +327,18 @@ CREATE TABLE jobs (
     error    TEXT                               -- what last stood in the way
 ) STRICT;
 CREATE INDEX jobs_open ON jobs (id) WHERE state IN ('waiting', 'running');
+";
+
+/// What a search goes through: repositories that have a tag.
+const V7: &str = "
+CREATE TABLE search_rows (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,      -- the order of what is found: what is new comes last
+    repository  INTEGER NOT NULL UNIQUE REFERENCES repositories (id) ON DELETE CASCADE,
+    manifest    INTEGER,                        -- whose description it is, there or gone; NULL: it could not be read
+    name        TEXT NOT NULL,                  -- of the repository, so that a search reads this table alone
+    description TEXT NOT NULL,
+    folded      TEXT                            -- the description in lower case, where that is another text
+) STRICT;
 ";
 
 /// The newest schema version that this program knows.
