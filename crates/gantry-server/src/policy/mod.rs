@@ -201,10 +201,20 @@ pub fn decide(identity: Identity, request: Request, rules: &Arc<Rules>) -> Resul
         Request::DeleteBlob { .. } => Some(Deletable::Blob),
         _ => None,
     };
-    match kind {
-        Some(kind) if !rules.delete.contains(&kind) => Err(Denied::DeleteDisabled(kind)),
-        _ => Ok(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } }),
+    if let Some(kind) = kind {
+        rules.deletes(kind)?;
     }
+    Ok(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } })
+}
+
+/// Decides whether `identity`, who may pull the repository that it has asked for, which does not exist, may have from another what
+/// `request` asks of that. `None`: the request is none that reads a repository, or there is no such right.
+pub fn decide_instead(identity: Identity, request: Request, rules: &Arc<Rules>) -> Option<Permit> {
+    if Need::of(&request) != Need::On(Action::Pull) {
+        return None;
+    }
+    rules.right_instead(&identity, request.repository()?.as_str()).ok()?;
+    Some(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } })
 }
 
 /// where one can log in, nobody is greeted without: clients learn only here that there is something to log in to.

@@ -7,7 +7,7 @@ use super::Context;
 use crate::http::legacy::Failure;
 use crate::http::{RequestBody, Response};
 
-pub(super) fn ping(_cx: &Context<'_>) -> Response {
+pub(super) fn ping(_app: &crate::app::App) -> Response {
     todo!()
 }
 
