@@ -118,6 +118,9 @@ impl List {
 impl SearchRows for SqliteMeta {
     async fn outdated(&self, limit: usize) -> Result<OutdatedRows> {
         let (taken, walked) = self.shared.changes.take(limit);
+        if taken.is_empty() && walked.is_none() {
+            return Ok(OutdatedRows::default());
+        }
         let room = limit.saturating_sub(taken.len());
         let names = taken.clone();
         let read = self.readers.read("looking for changed repositories", move |c| {
