@@ -53,7 +53,7 @@ async fn catch_up(meta: &Meta) -> BTreeSet<String> {
             return described;
         }
     }
-    panic!("the list never ends");
+    unreachable!("the list never ends");
 }
 
 async fn page(meta: &Meta, term: &str, skip: usize, limit: usize, view: Below) -> Found {
