@@ -156,10 +156,7 @@ impl<'a> Asked<'a> {
             ),
             Asked::V1(request) => matches!(
                 request,
-                v1::Request::PutTag(..)
-                    | v1::Request::DeleteTag(..)
-                    | v1::Request::DeleteRepository(_)
-                    | v1::Request::PutProperties(_)
+                v1::Request::PutTag(..) | v1::Request::DeleteTag(..) | v1::Request::DeleteRepository(_)
             ),
         }
     }
@@ -244,7 +241,7 @@ fn v1_action(request: &v1::Request) -> &'static str {
         V1::DeleteImages(_) => "images.delete",
         V1::Authorize(_) => "token.check",
         V1::GetProperties(_) => "properties.get",
-        V1::PutProperties(_) => "properties.put",
+        V1::PutProperties(_) => "namespace.change",
     }
 }
 

@@ -6,6 +6,7 @@
 mod caller;
 mod images;
 mod index;
+mod properties;
 mod repositories;
 mod search;
 mod token;
@@ -29,6 +30,7 @@ struct Context<'a> {
     app: &'a App,
     peer: &'a Peer,
     parts: &'a Parts,
+    id: &'a RequestId,
     caller: Caller,
     /// The method is HEAD: the answer's body is not sent.
     head: bool,
@@ -98,7 +100,7 @@ pub(crate) async fn handle(
     let endpoint = request.as_ref().ok().map(Request::endpoint);
     app.metrics.v1_request(agent::client(&parts.headers));
     let mut met = Met::default();
-    let answered = answer(app, peer, parts, request, body, &mut met).await;
+    let answered = answer(app, (peer, parts, request_id), request, body, &mut met).await;
     // Of what was only read nothing is told.
     let told = answered.is_err() || !parts.method.is_safe();
     let asked = told.then(|| parse().ok()).flatten();
@@ -139,8 +141,7 @@ fn stamp(headers: &mut HeaderMap) {
 /// What is wrong with a request is told after it is known who asks.
 async fn answer(
     app: &App,
-    peer: &Peer,
-    parts: &Parts,
+    (peer, parts, id): (&Peer, &Parts, &RequestId),
     request: Result<Request, RequestError>,
     body: RequestBody,
     met: &mut Met,
@@ -152,7 +153,7 @@ async fn answer(
     let request = request?;
     switched_on(app, &request)?;
     plain_body(&parts.headers)?;
-    let cx = Context { app, peer, parts, caller, head: parts.method == http::Method::HEAD };
+    let cx = Context { app, peer, parts, id, caller, head: parts.method == http::Method::HEAD };
     dispatch(&cx, request, body).await
 }
 
@@ -219,8 +220,8 @@ async fn dispatch(cx: &Context<'_>, request: Request, body: RequestBody) -> Resu
         Request::DeleteTag(name, tag) => repositories::delete_tag(cx, &name, &tag).await,
         Request::DeleteRepository(name) => repositories::delete(cx, &name).await,
         Request::TagInfo(name, tag) => repositories::info(cx, &name, &tag).await,
-        Request::GetProperties(name) => repositories::properties(cx, &name).await,
-        Request::PutProperties(name) => Box::pin(repositories::put_properties(cx, &name, body)).await,
+        Request::GetProperties(name) => properties::get(cx, &name).await,
+        Request::PutProperties(name) => Box::pin(properties::put(cx, &name, body)).await,
         Request::PutRepository(name) => Box::pin(index::put_repository(cx, &name, body)).await,
         Request::GetImages(name) => index::images(cx, &name).await,
         Request::PutImages(name) => Box::pin(index::put_images(cx, &name, body)).await,

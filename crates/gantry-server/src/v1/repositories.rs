@@ -1,13 +1,12 @@
-//! Tags and properties of repositories.
+//! Tags of repositories, and repositories as a whole.
 
-use gantry_oci::access::{Action, Visibility};
+use gantry_oci::access::Action;
 use gantry_oci::v1::{ImageId, V1Name};
 use gantry_oci::{Reference, RepoName, Tag};
 use http::StatusCode;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::{Context, done, json};
-use crate::auth::Identity;
 use crate::config::Deletable;
 use crate::http::legacy::Failure;
 use crate::http::{RequestBody, Response};
@@ -16,7 +15,7 @@ use crate::registry::{ImageError, ImageSources, RegistryError};
 /// The largest body here, in bytes: an id, or a word.
 const BODY_MAX: u64 = 4 << 10;
 
-const INVALID_DATA: Failure = Failure::Said(StatusCode::BAD_REQUEST, "Invalid data");
+pub(super) const INVALID_DATA: Failure = Failure::Said(StatusCode::BAD_REQUEST, "Invalid data");
 
 /// A list of pairs as an object, in their order.
 struct Object<'a>(&'a [(String, ImageId)]);
@@ -60,7 +59,7 @@ pub(super) async fn put_tag(
 }
 
 /// A body of JSON, whatever the request says that it is.
-async fn read<T: serde::de::DeserializeOwned>(body: RequestBody) -> Result<T, Failure> {
+pub(super) async fn read<T: serde::de::DeserializeOwned>(body: RequestBody) -> Result<T, Failure> {
     let bytes = body.collect(BODY_MAX).await?;
     serde_json::from_slice(&bytes).map_err(|_| INVALID_DATA)
 }
@@ -114,47 +113,4 @@ pub(super) async fn info(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<R
         os: "linux".to_owned(),
         kernel: None,
     })
-}
-
-/// Who sees a repository.
-#[derive(Serialize, Deserialize)]
-struct Properties {
-    access: AccessWord,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum AccessWord {
-    Public,
-    Private,
-}
-
-fn access(cx: &Context<'_>, repo: &RepoName) -> AccessWord {
-    let rules = &cx.caller.rules;
-    let everybody = rules.namespace_of(repo.as_str()).visibility != Visibility::Private
-        || rules.right(&Identity::anonymous(), repo.as_str(), Action::Pull).is_ok();
-    if everybody { AccessWord::Public } else { AccessWord::Private }
-}
-
-/// GET of the properties.
-pub(super) async fn properties(cx: &Context<'_>, name: &V1Name) -> Result<Response, Failure> {
-    let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    json(&Properties { access: access(cx, &repo) })
-}
-
-/// PUT of the properties: they are those of a namespace, where they are changed.
-pub(super) async fn put_properties(
-    cx: &Context<'_>,
-    name: &V1Name,
-    body: RequestBody,
-) -> Result<Response, Failure> {
-    let repo = cx.caller.repository(cx.app, name, Action::Push).await?;
-    let wanted: Properties = read(body).await?;
-    if wanted.access == access(cx, &repo) {
-        return Ok(done());
-    }
-    Err(Failure::Said(
-        StatusCode::FORBIDDEN,
-        "Who sees a repository is set by the visibility of its namespace, not by v1: `gantry namespace`",
-    ))
 }

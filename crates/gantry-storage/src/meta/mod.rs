@@ -384,6 +384,10 @@ pub struct MetaStats {
     pub referrers_hits: u64,
     /// Pages of referrers read from the database.
     pub referrers_misses: u64,
+    /// Images answered from memory.
+    pub image_hits: u64,
+    /// Images read from the database.
+    pub image_misses: u64,
     /// Bytes that the cache holds by its own reckoning.
     pub cache_bytes: u64,
     /// Bytes of the database and its log on disk.

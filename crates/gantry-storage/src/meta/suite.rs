@@ -10,6 +10,7 @@
 )]
 
 mod access;
+pub mod images;
 mod jobs;
 mod locks;
 mod referrers;
@@ -38,6 +39,7 @@ pub use self::storages::run as run_storages;
 /// Runs every case that one storage is enough for; [`run_storages`] has the others.
 pub async fn run(meta: Meta) {
     jobs::run(&meta).await;
+    images::run(&meta).await;
     blobs_are_seen_through_links_only(&meta).await;
     small_blobs_live_in_the_row(&meta).await;
     a_blob_row_is_kept_when_it_is_there(&meta).await;

@@ -65,7 +65,7 @@ use crate::health::Health;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Prepared statements kept by each connection: more than there are.
-const STATEMENTS: usize = 192;
+const STATEMENTS: usize = 256;
 
 /// Negative: KiB of pages that a connection keeps.
 const READER_CACHE_KIB: i64 = -1024;
@@ -603,8 +603,12 @@ impl MetaStore for SqliteMeta {
 
     fn stats(&self) -> MetaStats {
         let shared = &self.shared;
-        let [(manifest_hits, manifest_misses), (blob_hits, blob_misses), (referrers_hits, referrers_misses)] =
-            shared.cache.counts();
+        let [
+            (manifest_hits, manifest_misses),
+            (blob_hits, blob_misses),
+            (referrers_hits, referrers_misses),
+            (image_hits, image_misses),
+        ] = shared.cache.counts();
         let mut log = self.path.as_os_str().to_owned();
         log.push("-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -618,6 +622,8 @@ impl MetaStore for SqliteMeta {
             blob_misses,
             referrers_hits,
             referrers_misses,
+            image_hits,
+            image_misses,
             cache_bytes: shared.cache.bytes(),
             database_bytes: bytes(&self.path) + bytes(Path::new(&log)),
             uploads_open: u64::try_from(shared.uploads_open.load(Ordering::Relaxed)).unwrap_or(0),
