@@ -158,7 +158,7 @@ pub(super) async fn put(
     body: RequestBody,
 ) -> Result<Response, Failure> {
     let registry = &cx.app.registry;
-    let repo = cx.caller.writes(cx.app).await?;
+    let repo = cx.caller.writes()?;
     match part {
         ImagePart::Json => {
             let json = body.collect(JSON_MAX).await?;
