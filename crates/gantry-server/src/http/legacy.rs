@@ -123,8 +123,12 @@ fn auth(error: &AuthError, door: &Door) -> Answer {
     match error {
         AuthError::Refused | AuthError::BadToken(_) | AuthError::NoToken => challenge(door),
         AuthError::Address => Answer::new(StatusCode::FORBIDDEN, text),
+        // Said only to whoever knows the password.
+        AuthError::Disabled => Answer::new(StatusCode::FORBIDDEN, "Account is not active"),
         AuthError::Busy => Answer::new(StatusCode::TOO_MANY_REQUESTS, text).later(1),
-        AuthError::Wait(seconds) => Answer::new(StatusCode::TOO_MANY_REQUESTS, text).later(*seconds),
+        AuthError::Wait(seconds) | AuthError::SignUps(seconds) => {
+            Answer::new(StatusCode::TOO_MANY_REQUESTS, text).later(*seconds)
+        }
         AuthError::TooFast(standing) => {
             Answer::new(StatusCode::TOO_MANY_REQUESTS, text).later(standing.wait())
         }

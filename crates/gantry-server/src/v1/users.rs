@@ -3,18 +3,16 @@
 //! `docker login` asks first for a new account, and only when there is one already (or it is not given one) whether its password is
 //! good. So the first question is answered in words that it compares, and costs next to nothing where accounts are not for all.
 
-use std::collections::HashSet;
-
 use gantry_oci::access::Subject;
 use gantry_storage::Timestamp;
 use gantry_storage::meta::access::{AccountChange, AuditEntry, Changed, NewAccount};
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Context, index};
 use crate::auth::password::PasswordError;
-use crate::auth::{AuthError, Credential, Source, accounts};
+use crate::auth::{Credential, Source, accounts};
 use crate::config::Anonymous;
 use crate::http::legacy::Failure;
 use crate::http::reply::{self, json};
@@ -212,7 +210,7 @@ fn audit(cx: &Context<'_>, action: &str, name: &str, reason: &str) -> AuditEntry
         object: name.to_owned(),
         allowed: true,
         reason: reason.to_owned(),
-        request: cx.request_id.to_string(),
+        request: cx.id.to_string(),
         ..AuditEntry::default()
     }
 }
