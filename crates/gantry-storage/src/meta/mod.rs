@@ -10,6 +10,7 @@ pub mod access;
 pub mod images;
 pub mod jobs;
 mod referrers;
+pub mod search;
 pub mod sqlite;
 pub mod storages;
 #[cfg(any(test, feature = "suite"))]
@@ -29,6 +30,7 @@ use self::access::{AccessRows, LockedTag, TagLocks};
 use self::images::ImageRows;
 use self::jobs::JobRows;
 pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
+use self::search::SearchRows;
 use self::storages::{StorageId, StorageRows};
 pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 use self::verify::VerifyRows;
@@ -38,7 +40,7 @@ use crate::error::Result;
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
 #[async_trait]
 pub trait MetaStore:
-    AccessRows + VerifyRows + StorageRows + JobRows + ImageRows + Send + Sync + 'static
+    AccessRows + VerifyRows + StorageRows + JobRows + ImageRows + SearchRows + Send + Sync + 'static
 {
     /// Names of repositories in byte order, strictly after `after`, at most `limit`.
     async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;

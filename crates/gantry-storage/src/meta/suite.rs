@@ -14,6 +14,7 @@ pub mod images;
 mod jobs;
 mod locks;
 mod referrers;
+mod search;
 mod storages;
 mod sweep;
 mod verify;
@@ -52,6 +53,7 @@ pub async fn run(meta: Meta) {
     tags_are_paged_in_byte_order(&meta).await;
     the_catalog_is_paged_in_byte_order(&meta).await;
     referrers::run(&meta).await;
+    search::run(&meta).await;
     uploads_are_seen_at_once_and_end(&meta).await;
     old_uploads_are_found(&meta).await;
     a_blob_ends_its_upload(&meta).await;

@@ -20,6 +20,7 @@ mod readers;
 mod referrers;
 mod repos;
 mod schema;
+mod search;
 mod session_log;
 mod storages;
 mod sweep;
@@ -103,6 +104,9 @@ const HOT_SQL: &[&str] = &[
     manifests::EDGES,
     manifests::HEAD,
     tags::TARGET,
+    search::WALK,
+    search::LATEST,
+    search::DESCRIBED_BY,
     sweep::LINKS,
     sweep::IDLE,
     sweep::SUBJECTS,
@@ -270,6 +274,7 @@ impl ExaminedDatabase {
             cache: ExactCache::new(cache_bytes),
             lazy: LazyUploads::with_log(log, left),
             soon: access::Soon::default(),
+            changes: search::Changes::unknown(),
             access_generation: AtomicU64::new(0),
             health,
             commits: AtomicU64::new(0),

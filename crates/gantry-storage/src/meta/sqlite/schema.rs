@@ -18,7 +18,7 @@ use crate::failpoint::Point;
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
 
 /// What each version adds to the one before; the first makes version 1.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 const V1: &str = "
 CREATE TABLE settings (
@@ -369,6 +369,18 @@ CREATE INDEX v1_views_by_top ON v1_views (repository, top) WHERE top IS NOT NULL
 ALTER TABLE tags ADD COLUMN image BLOB;
 ALTER TABLE tags ADD COLUMN viewed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX tags_not_viewed ON tags (repository, manifest) WHERE viewed = 0;
+";
+
+/// What a search goes through: repositories that have a tag.
+const V7: &str = "
+CREATE TABLE search_rows (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,      -- the order of what is found: what is new comes last
+    repository  INTEGER NOT NULL UNIQUE REFERENCES repositories (id) ON DELETE CASCADE,
+    manifest    INTEGER,                        -- whose description it is, there or gone; NULL: it could not be read
+    name        TEXT NOT NULL,                  -- of the repository, so that a search reads this table alone
+    description TEXT NOT NULL,
+    folded      TEXT                            -- the description in lower case, where that is another text
+) STRICT;
 ";
 
 /// The newest schema version that this program knows.
