@@ -13,7 +13,6 @@ mod token;
 mod users;
 
 use gantry_oci::RepoName;
-use gantry_oci::access::Action;
 use gantry_oci::v1::{Endpoint, ImagePart, Request, RequestError, is_v1};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -44,7 +43,7 @@ impl Context<'_> {
 
     /// Whether the caller may take images from a repository.
     fn may_pull(&self, repo: &RepoName) -> bool {
-        self.caller.rules.right(&self.caller.identity, repo.as_str(), Action::Pull).is_ok()
+        self.caller.may_pull(repo)
     }
 
     /// The name under which the caller owns what it has begun; empty for nobody in particular.
