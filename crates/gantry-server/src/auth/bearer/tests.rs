@@ -252,12 +252,12 @@ fn tokens_of_the_v1_api_live_longer_and_neither_api_takes_the_others() {
     bearer.replace(Keys::from_rows(&rows).unwrap());
     let fresh = Bearer::new(ISSUER, Duration::from_secs(300), Keys::from_rows(&rows).unwrap());
     for bearer in [&bearer, &fresh] {
-        assert!(bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 60)).is_ok());
-        let told = bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 61)).err();
-        assert!(matches!(told, Some(TokenError::Expired | TokenError::Key)), "{told:?}");
+        assert!(bearer.verify_v1(&issued.token, AUDIENCE, at(ends)).is_ok());
+        let told = bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 1)).err();
+        assert_eq!(told, Some(TokenError::Expired));
         assert!(bearer.verify(&v2, AUDIENCE, at(NOW + 361)).is_err());
     }
-    for (asked, given) in [(Duration::ZERO, 60), (hours(1), 3600), (hours(100), 12 * 3600)] {
+    for (asked, given) in [(Duration::ZERO, 1), (hours(1), 3600), (hours(100), 12 * 3600)] {
         let issued = bearer.sign_v1(claims(), asked, at(NOW)).unwrap();
         assert_eq!(issued.expires - issued.issued, given);
     }
