@@ -5,5 +5,6 @@
 
 mod content;
 mod docker;
+mod search;
 mod steps;
 mod vectors;
