@@ -7,6 +7,8 @@ mod actors;
 mod content;
 mod docker;
 mod images;
+mod points;
 mod steps;
+mod tenants;
 mod vectors;
 mod views;
