@@ -8,6 +8,7 @@ mod content;
 mod docker;
 mod images;
 mod points;
+mod rules;
 mod steps;
 mod tenants;
 mod vectors;
