@@ -24,6 +24,7 @@ use gantry_oci::v1::Platform;
 use gantry_storage::failpoint::{self, Point};
 use gantry_storage::{MetaStore, Storage, StorageError, Storages, Store, Terms};
 
+use images::Images;
 use locks::DigestLocks;
 use placement::Places;
 
@@ -81,6 +82,7 @@ pub struct Registry {
     places: Places,
     limits: Limits,
     uploads: Uploads,
+    images: Images,
     locks: Arc<DigestLocks>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
@@ -96,7 +98,7 @@ impl Registry {
         let uploads = Uploads::new(Arc::clone(&meta), places.clone(), Arc::clone(&locks), &limits);
         let verifier = Verifier::new(Arc::clone(&meta), storages, Arc::clone(&locks), limits.verify);
         let sweeping = tokio::sync::Mutex::default();
-        Self { meta, places, limits, uploads, locks, sweeping, verifier }
+        Self { meta, places, limits, uploads, images: Images::default(), locks, sweeping, verifier }
     }
 
     /// The upload sessions.

@@ -61,6 +61,10 @@ impl ImageRows for SqliteMeta {
         todo!()
     }
 
+    async fn manifest_of_image(&self, repo: &RepoName, id: &ImageId) -> Result<Option<Digest>> {
+        todo!()
+    }
+
     async fn put_view(&self, repo: &RepoName, manifest: &Digest, images: Vec<DerivedImage>) -> Result<()> {
         todo!()
     }
