@@ -9,8 +9,6 @@ mod layer;
 mod link;
 mod push;
 mod tag;
-#[cfg(test)]
-mod tests;
 mod view;
 
 use std::sync::Arc;
