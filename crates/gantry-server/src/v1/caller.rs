@@ -21,7 +21,7 @@ use crate::auth::{Asking, AuthError, Credential, Identity, TokenError};
 use crate::http::legacy::Failure;
 use crate::http::{Door, Met, Peer, asking, cookie, identify, met_as};
 use crate::policy::{self, Denied, Missing, Rules};
-use crate::registry::{ImageError, RegistryError};
+use crate::registry::{ImageError, ImageSources, MayPull, RegistryError};
 
 /// Who it is, and what for.
 pub(super) struct Caller {
@@ -115,9 +115,9 @@ impl Caller {
         })
     }
 
-    /// Whether the caller may take images from a repository.
-    pub(super) fn may_pull(&self, repo: &RepoName) -> bool {
-        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
+    /// Where else the caller may take images from.
+    pub(super) fn sources(&self) -> ImageSources<'_> {
+        ImageSources { staging: Some(&self.staging), reader: self }
     }
 
     /// Where the image of a request that names no repository is read.
@@ -172,6 +172,12 @@ impl Caller {
                 "requested access is denied; there is no repository that this caller may push to",
             )),
         }
+    }
+}
+
+impl MayPull for Caller {
+    fn may_pull(&self, repo: &RepoName) -> bool {
+        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
     }
 }
 
