@@ -162,8 +162,9 @@ pub(super) async fn put(
     match part {
         ImagePart::Json => {
             let json = body.collect(JSON_MAX).await?;
-            let may_pull = |repo: &RepoName| cx.caller.may_pull(repo);
-            let sources = ImageSources { staging: Some(&cx.caller.staging), may_pull: &may_pull };
+            let caller = &cx.caller;
+            let may_pull = |repo: &RepoName| caller.may_pull(repo);
+            let sources = ImageSources { staging: Some(&caller.staging), may_pull: &may_pull };
             registry.begin_image(&repo, id, json, sources).await?;
         }
         ImagePart::Layer => {
