@@ -7,6 +7,7 @@ mod actors;
 mod content;
 mod docker;
 mod images;
+mod kills;
 mod points;
 mod rules;
 mod steps;
