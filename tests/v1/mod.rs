@@ -8,6 +8,7 @@ mod answers;
 mod content;
 mod docker;
 mod images;
+mod kills;
 mod points;
 mod rules;
 mod search;
