@@ -3,7 +3,10 @@
 //! [`docker`] is the actor, [`content`] makes images as they were then, [`vectors`] holds both against values that every
 //! implementation must give. Rules and the tests that hold them are in `docs/v1.md`.
 
+mod callers;
 mod content;
 mod docker;
+mod index;
 mod steps;
+mod users;
 mod vectors;

@@ -85,14 +85,15 @@ impl Caller {
     async fn spelling(&self, app: &App, name: &V1Name) -> Result<RepoName, Failure> {
         let written = name.written();
         let meta = app.registry.meta();
-        if let Some(other) = name.other()
-            && self.may_pull(&other)
-            && !meta.repository_exists(written).await.map_err(RegistryError::Storage)?
-            && meta.repository_exists(&other).await.map_err(RegistryError::Storage)?
-        {
-            return Ok(other);
+        let Some(other) = name.other().filter(|other| self.may_pull(other)) else {
+            return Ok(written.clone());
+        };
+        let is_there =
+            async |repo: &RepoName| meta.repository_exists(repo).await.map_err(RegistryError::Storage);
+        if self.may_pull(written) && is_there(written).await? || !is_there(&other).await? {
+            return Ok(written.clone());
         }
-        Ok(written.clone())
+        Ok(other)
     }
 
     /// Whether the caller may do this to a repository.
