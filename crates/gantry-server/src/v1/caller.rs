@@ -84,13 +84,10 @@ impl Caller {
     /// Of the two ways to write a name the one that is meant. What the caller may not see is as if it were not there.
     async fn spelling(&self, app: &App, name: &V1Name) -> Result<RepoName, Failure> {
         let written = name.written();
-        let meta = app.registry.meta();
         let Some(other) = name.other().filter(|other| self.may_pull(other)) else {
             return Ok(written.clone());
         };
-        let is_there =
-            async |repo: &RepoName| meta.repository_exists(repo).await.map_err(RegistryError::Storage);
-        if self.may_pull(written) && is_there(written).await? || !is_there(&other).await? {
+        if self.may_pull(written) && is_there(app, written).await? || !is_there(app, &other).await? {
             return Ok(written.clone());
         }
         Ok(other)
@@ -174,6 +171,10 @@ impl Caller {
             )),
         }
     }
+}
+
+async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
+    Ok(app.registry.meta().repository_exists(repo).await.map_err(RegistryError::Storage)?)
 }
 
 fn whole(image: &StoredImage) -> bool {
