@@ -7,7 +7,7 @@ use super::steps::{Steps, list, new_name, pushing, token};
 use crate::harness::{Gantry, image as v2_image};
 
 #[tokio::test]
-async fn v_6_ping_is_for_everybody() {
+async fn v_6_18_ping_is_for_everybody() {
     let app = Gantry::options().account("alice", "open:sesame").start().await;
     for client in [app.client(), app.client().basic("alice", "wrong"), app.client().bearer("x")] {
         for path in ["/v1/_ping", "/_ping"] {
@@ -22,7 +22,7 @@ async fn v_6_ping_is_for_everybody() {
 }
 
 #[tokio::test]
-async fn v_6_lists_of_images_are_checked_and_forgotten() {
+async fn v_6_6_lists_of_images_are_checked_and_forgotten() {
     let app = Gantry::shared().await;
     let client = app.client();
     let name = new_name();
@@ -73,7 +73,7 @@ async fn v_6_lists_of_images_are_checked_and_forgotten() {
 }
 
 #[tokio::test]
-async fn v_6_images_are_those_below_all_tags() {
+async fn v_6_8_images_are_those_below_all_tags() {
     let push = pushing().await;
     let base = chain(2);
     push.push(&base, "base").await;
@@ -99,7 +99,7 @@ async fn v_6_images_are_those_below_all_tags() {
 
 /// Deleting the list deletes nothing, and takes the right to.
 #[tokio::test]
-async fn v_6_deleting_the_list_gives_a_token_to_delete_with() {
+async fn v_6_9_deleting_the_list_gives_a_token_to_delete_with() {
     let app = Gantry::options().set("auth.anonymous", "'none'").start().await;
     let alice = app.user("alice", "a secret 1").await;
     let bob = app.user("bob", "a secret 1").await;
@@ -120,7 +120,7 @@ async fn v_6_deleting_the_list_gives_a_token_to_delete_with() {
 
 /// Who may push, who may only look, who may not know, and who has not said who it is.
 #[tokio::test]
-async fn v_18_a_push_begins_where_the_caller_may_push() {
+async fn v_18_6_a_push_begins_where_the_caller_may_push() {
     let app = Gantry::options().set("auth.anonymous", "'none'").start().await;
     let alice = app.user("alice", "a secret 1").await;
     app.grant("alice", "push", "a/**").await;
@@ -169,7 +169,7 @@ async fn v_9_2_endpoints_are_hosts_as_clients_know_them() {
 
 /// What another registry asks its Index.
 #[tokio::test]
-async fn v_6_other_registries_ask_about_tokens_and_layers() {
+async fn v_6_10_other_registries_ask_about_tokens_and_layers() {
     let app = Gantry::options().set("auth.anonymous", "'none'").start().await;
     let alice = app.user("alice", "a secret 1").await;
     let bob = app.user("bob", "a secret 1").await;
@@ -200,7 +200,7 @@ async fn v_6_other_registries_ask_about_tokens_and_layers() {
 
 /// A repository that V2 made by one of its names is found by both, and by a token of either.
 #[tokio::test]
-async fn v_19_a_token_says_which_spelling_is_meant() {
+async fn v_19_2_a_token_says_which_spelling_is_meant() {
     let app = Gantry::start().await;
     for (made, other) in [("one", "library/one"), ("library/two", "two")] {
         let repo = app.client().at(made);
@@ -236,7 +236,7 @@ async fn v_19_a_token_says_which_spelling_is_meant() {
 
 /// A name that somebody else has in the other spelling is free for whoever may not see that.
 #[tokio::test]
-async fn v_19_the_other_spelling_of_a_stranger_is_not_there() {
+async fn v_19_3_the_other_spelling_of_a_stranger_is_not_there() {
     let app = Gantry::options().set("auth.anonymous", "'none'").start().await;
     let alice = app.user("alice", "a secret 1").await;
     let bob = app.user("bob", "a secret 1").await;

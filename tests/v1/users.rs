@@ -213,7 +213,7 @@ async fn v_9_5_one_address_makes_few_accounts() {
 }
 
 #[tokio::test]
-async fn v_6_users_change_their_own_password_and_address_only() {
+async fn v_6_16_users_change_their_own_password_and_address_only() {
     let app = Gantry::start().await;
     let alice = app.user("alice", "a secret 1").await;
     app.user("bob", "a secret 1").await;
@@ -260,7 +260,7 @@ async fn v_6_users_change_their_own_password_and_address_only() {
 
 /// Names in paths are percent-encoded.
 #[tokio::test]
-async fn v_6_users_with_odd_names_change_their_own_password() {
+async fn v_6_16_users_with_odd_names_change_their_own_password() {
     let app = Gantry::start().await;
     for name in ["jörg", "名前", "a@example.com", "a+b"] {
         let client = app.user(name, "a secret 1").await;
