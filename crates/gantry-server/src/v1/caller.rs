@@ -21,7 +21,7 @@ use crate::auth::{Asking, AuthError, Credential, Identity, TokenError};
 use crate::http::legacy::Failure;
 use crate::http::{Door, Met, Peer, asking, cookie, identify, met_as};
 use crate::policy::{self, Denied, Missing, Rules};
-use crate::registry::{ImageError, RegistryError};
+use crate::registry::{ImageError, ImageSources, MayPull, RegistryError};
 
 /// Who it is, and what for.
 pub(super) struct Caller {
@@ -113,9 +113,9 @@ impl Caller {
         })
     }
 
-    /// Whether the caller may take images from a repository.
-    pub(super) fn may_pull(&self, repo: &RepoName) -> bool {
-        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
+    /// Where else the caller may take images from.
+    pub(super) fn sources(&self) -> ImageSources<'_> {
+        ImageSources { staging: Some(&self.staging), reader: self }
     }
 
     /// Where the image of a request that names no repository is read.
@@ -175,6 +175,12 @@ impl Caller {
 
 async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
     Ok(app.registry.meta().repository_exists(repo).await.map_err(RegistryError::Storage)?)
+}
+
+impl MayPull for Caller {
+    fn may_pull(&self, repo: &RepoName) -> bool {
+        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
+    }
 }
 
 fn whole(image: &StoredImage) -> bool {
