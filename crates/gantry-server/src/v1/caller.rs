@@ -84,15 +84,13 @@ impl Caller {
     /// Of the two ways to write a name the one that is meant. What the caller may not see is as if it were not there.
     async fn spelling(&self, app: &App, name: &V1Name) -> Result<RepoName, Failure> {
         let written = name.written();
-        let meta = app.registry.meta();
-        if let Some(other) = name.other()
-            && self.may_pull(&other)
-            && !meta.repository_exists(written).await.map_err(RegistryError::Storage)?
-            && meta.repository_exists(&other).await.map_err(RegistryError::Storage)?
-        {
-            return Ok(other);
+        let Some(other) = name.other().filter(|other| self.may_pull(other)) else {
+            return Ok(written.clone());
+        };
+        if self.may_pull(written) && is_there(app, written).await? || !is_there(app, &other).await? {
+            return Ok(written.clone());
         }
-        Ok(written.clone())
+        Ok(other)
     }
 
     /// Whether the caller may do this to a repository.
@@ -173,6 +171,10 @@ impl Caller {
             )),
         }
     }
+}
+
+async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
+    Ok(app.registry.meta().repository_exists(repo).await.map_err(RegistryError::Storage)?)
 }
 
 impl MayPull for Caller {
