@@ -125,7 +125,8 @@ impl Registry {
             let batch = self.meta.without_view(repo, after, BATCH).await?;
             let Some((last, _)) = batch.last() else { break };
             after = *last;
-            let looks = batch.iter().map(|(_, manifest)| self.look(repo, manifest));
+            let manifests: Vec<Digest> = batch.iter().map(|(_, manifest)| *manifest).collect();
+            let looks = manifests.into_iter().map(|manifest| async move { self.look(repo, &manifest).await });
             let looks: Vec<_> = futures_util::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
             let mut unkept =
                 looks.into_iter().flatten().map(|look| look.unkept).filter(|all| !all.is_empty()).peekable();
