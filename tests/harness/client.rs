@@ -117,6 +117,11 @@ impl Client {
         client
     }
 
+    /// Host and port, as they stand in `Host`.
+    pub(crate) fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
     /// The same without credentials.
     pub(crate) fn nobody(&self) -> Self {
         let mut client = self.clone();
@@ -234,6 +239,12 @@ impl Call {
     /// One more header line.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.append(name_of(name), value_of(value));
+        self
+    }
+
+    /// The answer is none of the API that the path would say, and is not held to what that promises.
+    pub(crate) fn of_another_api(mut self) -> Self {
+        self.client.registry = false;
         self
     }
 

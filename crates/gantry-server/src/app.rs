@@ -170,6 +170,7 @@ impl App {
     /// audit log; and forgets callers that were counted.
     pub(crate) async fn tidy_access(&self) {
         self.access.pace.forget();
+        self.access.auth.forget_sign_ups();
         self.refusals.forget();
         if let Err(error) = self.access.tidy(self.config.settings.audit.keep.0).await {
             tracing::warn!(%error, "clearing up accounts, tokens and the audit log failed; it is tried again");
@@ -224,10 +225,12 @@ impl App {
         if let Ok(report) = &result
             && !dry_run
         {
-            let SweepReport { manifests, referrers, links, blobs, bytes, files, milliseconds, .. } = report;
-            let removed = manifests + referrers + links + files > 0;
+            let SweepReport {
+                manifests, referrers, images, links, blobs, bytes, files, milliseconds, ..
+            } = report;
+            let removed = manifests + referrers + images + links + files > 0;
             let text = format!(
-                "swept {manifests} untagged manifests, {referrers} referrers, {links} unnamed blobs out of repositories; \
+                "swept {manifests} untagged manifests, {referrers} referrers, {images} images, {links} unnamed blobs out of repositories; \
                  {blobs} blobs and {bytes} bytes are free, {files} files removed, in {milliseconds} ms"
             );
             if removed {
@@ -265,6 +268,7 @@ fn reading(report: &SweepReport) -> observe::Sweep {
         removed: [
             ("manifest", report.manifests),
             ("referrer", report.referrers),
+            ("image", report.images),
             ("link", report.links),
             ("blob", report.blobs),
             ("file", report.files),

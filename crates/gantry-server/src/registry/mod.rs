@@ -12,6 +12,7 @@ mod locks;
 mod manifests;
 mod moving;
 mod placement;
+mod search;
 mod sweep;
 mod uploads;
 pub mod verify;
@@ -24,16 +25,18 @@ use gantry_oci::v1::Platform;
 use gantry_storage::failpoint::{self, Point};
 use gantry_storage::{MetaStore, Storage, StorageError, Storages, Store, Terms};
 
+use images::Images;
 use locks::DigestLocks;
 use placement::Places;
 
 pub use blobs::{Asked, Blob, BlobBytes};
 pub use error::{BodyError, RegistryError, Result};
-pub use images::{ImageError, ImageSources};
+pub use images::{ImageError, ImageSources, MayPull};
 pub use lists::Listing;
 pub use manifests::ManifestPut;
 pub use moving::{Move, Moving};
 pub use placement::{Placement, Prefixes};
+pub use search::plain;
 pub use sweep::{Fate, SweepItem, SweepReport, Swept};
 pub use uploads::{Piece, Progress, Started, Uploads};
 pub use verify::{Schedule, Verifier};
@@ -81,10 +84,12 @@ pub struct Registry {
     places: Places,
     limits: Limits,
     uploads: Uploads,
+    images: Images,
     locks: Arc<DigestLocks>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
     verifier: Verifier,
+    searching: search::Searching,
 }
 
 impl Registry {
@@ -96,7 +101,17 @@ impl Registry {
         let uploads = Uploads::new(Arc::clone(&meta), places.clone(), Arc::clone(&locks), &limits);
         let verifier = Verifier::new(Arc::clone(&meta), storages, Arc::clone(&locks), limits.verify);
         let sweeping = tokio::sync::Mutex::default();
-        Self { meta, places, limits, uploads, locks, sweeping, verifier }
+        Self {
+            meta,
+            places,
+            limits,
+            uploads,
+            images: Images::default(),
+            locks,
+            sweeping,
+            verifier,
+            searching: search::Searching::default(),
+        }
     }
 
     /// The upload sessions.
