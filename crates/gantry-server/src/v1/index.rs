@@ -131,11 +131,7 @@ pub(super) async fn authorize(cx: &Context<'_>, name: &V1Name) -> Result<Respons
 }
 
 /// Whether the caller may read an image of a repository: what a registry asks its Index.
-pub(super) async fn layer_access(
-    cx: &Context<'_>,
-    name: &V1Name,
-    id: &ImageId,
-) -> Result<Response, Failure> {
+pub(super) async fn layer_access(cx: &Context<'_>, name: &V1Name, id: &ImageId) -> Result<Response, Failure> {
     let access = match cx.caller.repository(cx.app, name, Action::Pull).await {
         Ok(repository) => match cx.app.registry.image(&repository, id).await {
             Ok(image) => image.state == ImageState::Complete,
