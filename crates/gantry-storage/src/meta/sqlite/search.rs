@@ -288,3 +288,42 @@ fn find(connection: &Connection, search: &Search) -> rusqlite::Result<Found> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> Key {
+        Key::Tag(format!("a/r{number}").parse().expect("a name"), "latest".into())
+    }
+
+    #[test]
+    fn every_change_is_told_once_in_order() {
+        let changes = Changes::unknown();
+        changes.note(&[key(1)]);
+        assert_eq!(changes.take(10), (Vec::new(), Some(0)), "all of them are looked at anyway");
+        changes.note(&[key(1), key(2), key(1)]);
+        changes.walked(0, None);
+        let names =
+            |(taken, _): (Vec<RepoName>, _)| taken.iter().map(RepoName::to_string).collect::<Vec<_>>();
+        assert_eq!(names(changes.take(1)), ["a/r1"]);
+        changes.note(&[key(1)]);
+        assert_eq!(names(changes.take(10)), ["a/r2", "a/r1"]);
+        assert!(!changes.has_more());
+    }
+
+    #[test]
+    fn with_too_many_changes_all_repositories_are_looked_at_anew() {
+        let changes = Changes::unknown();
+        changes.take(1);
+        changes.walked(0, Some(500));
+        for number in 0..=LIST_MAX {
+            changes.note(&[key(number)]);
+        }
+        // Whoever was on the way through them does not end it.
+        changes.walked(500, None);
+        assert_eq!(changes.take(10), (Vec::new(), Some(0)));
+        changes.walked(0, None);
+        assert!(!changes.has_more());
+    }
+}
