@@ -5,14 +5,18 @@
 
 mod actors;
 mod answers;
+mod callers;
 mod content;
 mod docker;
 mod images;
+mod index;
+mod kills;
 mod points;
 mod rules;
 mod search;
 mod steps;
 mod switches;
 mod tenants;
+mod users;
 mod vectors;
 mod views;
