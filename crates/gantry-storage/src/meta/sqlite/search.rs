@@ -33,6 +33,9 @@ pub(super) const DESCRIBED_BY: &str = "SELECT manifest FROM search_rows WHERE re
 /// All of it, in the order of the results.
 const ALL: &str = "SELECT name, description, folded FROM search_rows ORDER BY number";
 
+/// Repositories that are looked at together on the way through all of them, when there is nothing to describe.
+const STEP: usize = 4096;
+
 /// Where a walk through all repositories stands that nobody has begun.
 const NOT_BEGUN: i64 = -1;
 
@@ -171,17 +174,21 @@ impl SearchRows for SqliteMeta {
     }
 }
 
-/// Looks at the next repositories by number. The answer is where to go on; `None`: at the end.
+/// Looks at the next repositories by number, until so many are outdated. The answer is where to go on; `None`: at the end.
 fn walk(
     connection: &Connection,
     after: i64,
     limit: usize,
     rows: &mut Vec<Outdated>,
 ) -> rusqlite::Result<Option<i64>> {
+    let full = rows.len().saturating_add(limit);
     let mut statement = connection.prepare_cached(WALK)?;
-    let mut found = statement.query((after, integer(limit)))?;
+    let mut found = statement.query((after, integer(STEP)))?;
     let (mut seen, mut last) = (0, after);
     while let Some(row) = found.next()? {
+        if rows.len() >= full {
+            return Ok(Some(last));
+        }
         seen += 1;
         last = row.get(0)?;
         // Staging places read as no name.
@@ -189,7 +196,7 @@ fn walk(
             rows.extend(outdated(connection, Some(last), repo)?);
         }
     }
-    Ok((seen == limit).then_some(last))
+    Ok((seen == STEP).then_some(last))
 }
 
 fn outdated(
