@@ -3,7 +3,20 @@
 //! [`docker`] is the actor, [`content`] makes images as they were then, [`vectors`] holds both against values that every
 //! implementation must give. Rules and the tests that hold them are in `docs/v1.md`.
 
+mod actors;
+mod answers;
+mod callers;
 mod content;
 mod docker;
+mod images;
+mod index;
+mod kills;
+mod points;
+mod rules;
+mod search;
 mod steps;
+mod switches;
+mod tenants;
+mod users;
 mod vectors;
+mod views;
