@@ -1,11 +1,11 @@
-//! The sweep and images: what nobody tagged goes with its whole chain, what a manifest is made of stays, and a `kill -9` inside of any of
-//! it leaves nothing that the next sweep does not find.
+//! How images go, told and killed: what the sweep says of them, and a `kill -9` inside of a sweep, of the end of a repository, of a link
+//! into another one. What is left the next sweep finds.
 
 use std::collections::BTreeSet;
 
 use super::content::{V1Image, grow, json as image_json, layer, new_id};
 use super::steps::Steps;
-use crate::harness::{Gantry, image};
+use crate::harness::Gantry;
 use crate::sweep::{files, lapse, promising, sweep};
 
 /// Images whose layers are files.
@@ -29,7 +29,7 @@ fn names(images: &[V1Image]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn v_20_3_images_that_nobody_tagged_go_and_their_layers_after_them() {
+async fn v_20_6_images_that_nobody_tagged_go_and_their_layers_after_them() {
     let app = promising("400ms").start().await;
     let push = Steps::pushing(&app.client(), "sweep/v1").await;
     let kept = chain_on(None, 2);
@@ -74,29 +74,6 @@ async fn v_20_3_images_that_nobody_tagged_go_and_their_layers_after_them() {
     assert!(files(app.data()).is_empty());
     push.push(&kept, "latest").await;
     push.has(&kept[1]).await;
-}
-
-#[tokio::test]
-async fn v_20_3_derived_images_go_with_their_manifest_and_not_what_was_pushed_on_them() {
-    let app = promising("400ms").start().await;
-    let repo = app.client().at("sweep/derived");
-    let built = image().build();
-    repo.push("latest", &built).await;
-    let pull = Steps::pulling_of(&repo).await;
-    let base = pull.tags().await["latest"].as_str().expect("an id").to_owned();
-    let push = Steps::pushing(&app.client(), "sweep/derived").await;
-    let top = V1Image::new(image_json(&new_id(), Some(&base)), layer(50_000));
-    push.push(std::slice::from_ref(&top), "on-top").await;
-    repo.client.delete(&repo.manifest(built.digest())).await.status(202);
-    for _ in 0..2 {
-        lapse(400).await;
-        sweep(&app).await;
-    }
-    push.has(&top).await;
-    for id in push.ancestry(&top.id).await {
-        push.get(&id, "json").await.status(200);
-        push.get(&id, "layer").await.status(200);
-    }
 }
 
 /// Where the end of images comes by.
