@@ -179,7 +179,11 @@ async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
 
 impl MayPull for Caller {
     fn may_pull(&self, repo: &RepoName) -> bool {
-        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
+        match self.bound {
+            // A token is never for two, and what it is for is looked at where it is used.
+            true => policy::may_pull_beside(&self.identity, repo, &self.rules),
+            false => self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok(),
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub trait MetaStore:
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted>;
 
     /// Removes every tag and manifest of a repository, and its images, in one transaction, unless a tag is held: then nothing. What was
-    /// there of blobs goes with the next sweeps; the name stays known.
+    /// there of blobs goes with the next sweeps; the name stays known. What has none of it is unknown.
     async fn delete_repository(&self, repo: &RepoName, locks: &TagLocks) -> Result<Deleted>;
 
     /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
@@ -233,6 +233,8 @@ pub struct NewManifest {
     pub tags: Vec<Tag>,
     /// The complete image of the repository that it was made of, and under whose id its tags are known in v1.
     pub image: Option<ImageId>,
+    /// What the v1 client says it is that sets the tags; nothing, where there is none.
+    pub agent: String,
     /// Tags that may not be moved. One that points to this manifest already does not move.
     pub locks: TagLocks,
     /// The manifest that this one refers to; need not exist.

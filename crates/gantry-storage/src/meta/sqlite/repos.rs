@@ -77,9 +77,13 @@ pub(super) fn empty(batch: &mut Batch<'_>, repo: &RepoName, locks: &TagLocks) ->
     touch(batch, IMAGES, repository, |row| {
         row.get(0).map(|ImageColumn(image)| Key::Image(repo.clone(), image))
     })?;
+    let mut gone = 0;
     for sql in EMPTY {
-        batch.connection.prepare_cached(sql)?.execute([repository])?;
+        gone += batch.connection.prepare_cached(sql)?.execute([repository])?;
         failure::hit(Point::RepositoryEmptying)?;
+    }
+    if gone == 0 {
+        return Ok(Deleted::Unknown);
     }
     batch
         .connection
