@@ -15,6 +15,7 @@ mod points;
 mod rules;
 mod search;
 mod steps;
+mod sweeps;
 mod switches;
 mod tenants;
 mod users;
