@@ -217,11 +217,6 @@ pub fn decide_instead(identity: Identity, request: Request, rules: &Arc<Rules>) 
     Some(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } })
 }
 
-/// Whether `identity`, whose token is for another repository and can be for no more than one, may pull this one.
-pub fn may_pull_beside(identity: &Identity, repository: &RepoName, rules: &Rules) -> bool {
-    rules.right_instead(identity, repository.as_str()).is_ok()
-}
-
 /// Whether `identity` may do this to a repository, where no request of V2 asks for it.
 ///
 /// # Errors

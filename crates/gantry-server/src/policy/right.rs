@@ -98,8 +98,8 @@ impl Rules {
         )
     }
 
-    /// Whether the caller may pull a repository in place of, or beside, the one that was asked for and that it has a right on. What a
-    /// bearer token was issued for is not looked at: that can only have been the name that was asked for.
+    /// Whether the caller may pull a repository in place of another, which is the one that was asked for and which it may pull. What a
+    /// bearer token was issued for is not looked at: it can only have been the name that was asked for.
     pub(super) fn right_instead(&self, identity: &Identity, repository: &str) -> Result<Why, Missing> {
         let action = Action::Pull;
         let why = self.owner_right(identity, repository, action)?;
