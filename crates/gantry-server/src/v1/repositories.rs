@@ -2,7 +2,7 @@
 
 use gantry_oci::access::Action;
 use gantry_oci::v1::{ImageId, V1Name};
-use gantry_oci::{Page, Reference, Tag};
+use gantry_oci::{Reference, Tag};
 use gantry_storage::TagSet;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
@@ -30,13 +30,7 @@ impl Serialize for Object<'_> {
 /// GET of all tags: an object.
 pub(super) async fn tags(cx: &Context<'_>, name: &V1Name) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    let registry = &cx.app.registry;
-    let tags = registry.image_tags(&repo).await?;
-    // What is left of a repository after its last tag is a name.
-    if tags.is_empty() && registry.tags(&repo, &Page::default()).await?.entries.is_empty() {
-        return Err(ImageError::RepositoryUnknown.into());
-    }
-    json(&Object(&tags))
+    json(&Object(&cx.app.registry.image_tags(&repo).await?))
 }
 
 /// GET of a tag: the id of its image.

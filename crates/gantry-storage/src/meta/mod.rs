@@ -65,7 +65,7 @@ pub trait MetaStore:
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted>;
 
     /// Removes every tag and manifest of a repository, and its images, in one transaction, unless a tag is held: then nothing. What was
-    /// there of blobs goes with the next sweeps; the name stays known. What has none of it is unknown.
+    /// there of blobs goes with the next sweeps; the name stays known.
     async fn delete_repository(&self, repo: &RepoName, locks: &TagLocks) -> Result<Deleted>;
 
     /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
