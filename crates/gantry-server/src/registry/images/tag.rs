@@ -43,6 +43,22 @@ impl Registry {
         sources: ImageSources<'_>,
         locks: TagLocks,
     ) -> Result<Digest> {
+        self.tag_image_by("", repo, tag, id, sources, locks).await
+    }
+
+    /// The same, with what the client says it is that does so.
+    ///
+    /// # Errors
+    /// See [`Self::tag_image`].
+    pub async fn tag_image_by(
+        &self,
+        agent: &str,
+        repo: &RepoName,
+        tag: Tag,
+        id: &ImageId,
+        sources: ImageSources<'_>,
+        locks: TagLocks,
+    ) -> Result<Digest> {
         let image = self.bring(repo, id, sources).await?.ok_or(ImageError::Unknown)?;
         for _ in 0..TRIES {
             let manifest = match self.manifest_for(repo, &tag, &image.id).await? {
@@ -57,6 +73,7 @@ impl Registry {
                 tags: vec![tag.clone()],
                 locks: locks.clone(),
                 image: Some(image.id),
+                agent,
             };
             match self.store_manifest(repo, manifest).await {
                 Ok(_) => return Ok(digest),

@@ -12,7 +12,7 @@ use gantry_oci::media_type::{DOCKER_MANIFEST_LIST, OCI_INDEX};
 use gantry_oci::v1::{CONFIG_MAX, Derived, EMPTY_LAYER, ImageId, config_of, derive, platform_manifest};
 use gantry_oci::{Digest, Reference, RepoName, Tag};
 use gantry_storage::{
-    DerivedImage, ImageLayer, ImageState, ImageTag, StorageError, StoredImage, StoredManifest, View,
+    DerivedImage, ImageLayer, ImageState, ImageTag, StorageError, StoredImage, StoredManifest, TagSet, View,
 };
 
 use super::super::{Asked, Registry, RegistryError, Result};
@@ -104,6 +104,14 @@ impl Registry {
     pub async fn image_of_tag(&self, repo: &RepoName, tag: &Tag) -> Result<ImageId> {
         let tag = self.meta.image_tag(repo, tag).await?.ok_or(ImageError::TagUnknown)?;
         Ok(self.image_behind(repo, &tag).await?.ok_or(ImageError::TagUnknown)?)
+    }
+
+    /// When a tag was set, and by what.
+    ///
+    /// # Errors
+    /// There is no such tag, or the store failed.
+    pub async fn tag_set(&self, repo: &RepoName, tag: &Tag) -> Result<TagSet> {
+        Ok(self.meta.tag_set(repo, tag).await?.ok_or(ImageError::TagUnknown)?)
     }
 
     async fn image_behind(&self, repo: &RepoName, tag: &ImageTag) -> Result<Option<ImageId>> {
