@@ -60,7 +60,6 @@ impl Registry {
         locks: TagLocks,
     ) -> Result<Digest> {
         let image = self.bring(repo, id, sources).await?.ok_or(ImageError::Unknown)?;
-        let mut failed = ImageError::Unknown.into();
         for _ in 0..TRIES {
             let manifest = match self.manifest_for(repo, &tag, &image.id).await? {
                 Some(manifest) => manifest,
@@ -78,11 +77,13 @@ impl Registry {
             };
             match self.store_manifest(repo, manifest).await {
                 Ok(_) => return Ok(digest),
-                Err(error @ RegistryError::ManifestReferencesUnknown(_)) => failed = error,
+                Err(RegistryError::ManifestReferencesUnknown(missing)) => {
+                    tracing::info!(%id, ?missing, "layers of the image {id} are not there any more");
+                }
                 Err(error) => return Err(error),
             }
         }
-        Err(failed)
+        Err(ImageError::Unknown.into())
     }
 
     /// A manifest of this chain: the one that the tag names now, where that is one.

@@ -63,11 +63,14 @@ impl Registry {
     /// The image, complete, which a client is about to be told of: see `promised_blob`.
     ///
     /// # Errors
-    /// There is none, it is in progress, or the store failed.
+    /// There is none, or its layer is lost; it is in progress; the store failed.
     pub async fn whole_image(&self, repo: &RepoName, id: &ImageId, asked: Asked) -> Result<Arc<StoredImage>> {
         let image = self.image(repo, id).await?;
         if image.state != ImageState::Complete {
             return Err(ImageError::InProgress.into());
+        }
+        if self.is_lost(repo, &image).await? {
+            return Err(ImageError::Unknown.into());
         }
         if !self.limits.promises.must_renew(image.idle_since, self.meta.now()) {
             return Ok(image);

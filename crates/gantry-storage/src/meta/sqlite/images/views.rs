@@ -205,11 +205,12 @@ pub(super) fn tags(
     limit: usize,
 ) -> rusqlite::Result<Option<Vec<ImageTag>>> {
     let Some(repository) = repos::id(connection, repo)? else { return Ok(None) };
-    connection
+    let tags: Vec<_> = connection
         .prepare_cached(TAGS)?
         .query_map((repository, after, integer(limit)), image_tag)?
-        .collect::<rusqlite::Result<_>>()
-        .map(Some)
+        .collect::<rusqlite::Result<_>>()?;
+    // What was emptied is as if it had never been, for those who speak of images.
+    Ok((!tags.is_empty() || repos::has_something(connection, repository)?).then_some(tags))
 }
 
 pub(super) fn tag(connection: &Connection, repo: &RepoName, tag: &Tag) -> rusqlite::Result<Option<ImageTag>> {
