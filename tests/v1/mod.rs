@@ -15,6 +15,7 @@ mod points;
 mod rules;
 mod search;
 mod steps;
+mod sweep_kills;
 mod sweeps;
 mod switches;
 mod tenants;
