@@ -3,7 +3,7 @@
 //! Tests are named after the items of the protocol reference in `docs/` that they hold; where one story holds several,
 //! its comment names them. `v2_*` is the registry API file by file of the reference, `http` and `concurrency` what lies
 //! beneath and across it, `access` who callers are and how they prove it, `commands` the command line of administration,
-//! `ops` what an operator relies on, `sweep` how garbage goes, `storages` where bytes lie, `hostile` what an attacker tries, `tidy`
+//! `ops` what an operator relies on, `sweep` how garbage goes, `storages` where bytes lie, `v1` the API of old, `hostile` what an attacker tries, `tidy`
 //! how the code is laid out. See [`harness`] for
 //! how a test starts a server and what an actor can do.
 
@@ -27,6 +27,7 @@ mod ops;
 mod storages;
 mod sweep;
 mod tidy;
+mod v1;
 mod v2_blobs;
 mod v2_catalog;
 mod v2_chunks;

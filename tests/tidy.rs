@@ -76,7 +76,7 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["jobs"],
         &["app"],
         &["http"],
-        &["v2", "token", "admin"],
+        &["v2", "v1", "token", "admin"],
         &["serve"],
         &["local"],
         &["fuzzing"],

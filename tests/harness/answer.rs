@@ -22,6 +22,9 @@ const CODES: &[&str] = &[
     "TOOMANYREQUESTS",
 ];
 
+/// The header that every answer of the v1 API carries.
+const V1_VERSION: &str = "x-docker-registry-version";
+
 /// An answer. Assertions give it back, so that they can be strung together.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -60,6 +63,11 @@ impl Answer {
             self.hold(self.get("x-content-type-options") == Some("nosniff"), "X-7: nosniff");
         }
         let in_api = self.path().starts_with("/api/");
+        // Where v1 is off its paths are like any other that is not there.
+        let in_v1 = self.path().starts_with("/v1/") && (self.status != 404 || self.get(V1_VERSION).is_some());
+        if in_v1 {
+            self.check_v1();
+        }
         if in_api {
             self.hold(self.get("cache-control") == Some("no-store"), "answers of the admin API are not kept");
             self.hold(self.get("x-content-type-options") == Some("nosniff"), "nosniff");
@@ -80,7 +88,7 @@ impl Answer {
             let absolute = location.starts_with('/') && !location.starts_with("//");
             self.hold(absolute, "T43: Location is an absolute path");
         }
-        if (400..500).contains(&self.status) && self.method != Method::HEAD && !in_api {
+        if (400..500).contains(&self.status) && self.method != Method::HEAD && !in_api && !in_v1 {
             self.hold(self.get("content-type") == Some("application/json"), "E-14.1: errors are JSON");
             let document = self.json();
             let errors = document["errors"].as_array();
@@ -101,6 +109,28 @@ impl Answer {
     fn path(&self) -> &str {
         let target = self.what.split(' ').nth(1).unwrap_or_default();
         target.split('?').next().unwrap_or_default()
+    }
+
+    /// What every answer of the v1 API keeps: V-2.9, V-2.10, V-5.3.
+    #[track_caller]
+    fn check_v1(&self) {
+        self.hold(self.get(V1_VERSION) == Some("0.9.1"), "V-2.10: the version header");
+        self.hold(self.get("x-content-type-options") == Some("nosniff"), "nosniff");
+        if self.status == 416 {
+            self.hold(self.body.is_empty(), "V-5.3: a 416 without a body ends a download well");
+        } else if self.status >= 400 && self.method != Method::HEAD {
+            self.hold(self.get("content-type") == Some("application/json"), "V-2.9: errors are JSON");
+            let text = self.json()["error"].as_str().map(str::len);
+            self.hold(text.is_some_and(|length| length > 0), "V-2.9: {\"error\": \"text\"}");
+        }
+    }
+
+    /// `{"error": "text"}` with this status.
+    #[track_caller]
+    pub(crate) fn says(self, status: u16, text: &str) -> Self {
+        let said = self.status == status && self.json()["error"] == text;
+        self.hold(said, &format!("expected {status} and the text `{text}`"));
+        self
     }
 
     /// RFC 9457

@@ -117,6 +117,11 @@ impl Client {
         client
     }
 
+    /// Host and port, as they stand in `Host`.
+    pub(crate) fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
     /// The same without credentials.
     pub(crate) fn nobody(&self) -> Self {
         let mut client = self.clone();

@@ -14,6 +14,11 @@ impl Accept {
         Self(types.filter(|media_type| !media_type.is_empty()).map(str::to_owned).collect())
     }
 
+    /// Whether a media type itself is among them, not only a pattern that it fits.
+    pub fn names(&self, media_type: &str) -> bool {
+        self.0.iter().any(|range| range == media_type)
+    }
+
     /// Whether a media type is among them. No header at all accepts everything.
     pub fn accepts(&self, media_type: &str) -> bool {
         let kind = media_type.split_once('/').map(|(kind, _)| kind);

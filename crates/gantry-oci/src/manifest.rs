@@ -279,7 +279,7 @@ fn read(bytes: &[u8]) -> Result<RawManifest, ManifestError> {
 }
 
 /// Counts brackets outside of strings; whether they match is for the JSON reader to find out.
-fn is_too_deep(json: &[u8]) -> bool {
+pub(crate) fn is_too_deep(json: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {

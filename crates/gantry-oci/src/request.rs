@@ -5,7 +5,7 @@
 
 mod format;
 mod parse;
-mod query;
+pub(crate) mod query;
 mod table;
 
 use std::fmt;

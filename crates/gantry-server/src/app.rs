@@ -186,6 +186,7 @@ impl App {
     /// audit log; and forgets callers that were counted.
     pub(crate) async fn tidy_access(&self) {
         self.access.pace.forget();
+        self.access.auth.forget_sign_ups();
         self.refusals.forget();
         if let Err(error) = self.access.tidy(self.config.settings.audit.keep.0).await {
             tracing::warn!(%error, "clearing up accounts, tokens and the audit log failed; it is tried again");

@@ -11,10 +11,10 @@ use crate::{Algorithm, Reference, RepoName, Tag};
 
 /// A query. It is read again for each key: both are few, and nothing need be kept.
 #[derive(Clone, Copy)]
-pub(super) struct Query<'a>(&'a str);
+pub(crate) struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
-    pub(super) fn new(query: &'a str) -> Self {
+    pub(crate) fn new(query: &'a str) -> Self {
         Self(query)
     }
 
@@ -28,7 +28,7 @@ impl<'a> Query<'a> {
     }
 
     /// The first value of a key, decoded; an empty one counts as absent.
-    pub(super) fn get(self, key: &str) -> Option<Cow<'a, str>> {
+    pub(crate) fn get(self, key: &str) -> Option<Cow<'a, str>> {
         self.values(key).find(|value| !value.is_empty()).map(decode)
     }
 
@@ -120,17 +120,17 @@ fn saturate(n: u64) -> usize {
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Writes a query behind a path.
-pub(super) struct QueryWriter<'a> {
+pub(crate) struct QueryWriter<'a> {
     path: &'a mut String,
     next: char,
 }
 
 impl<'a> QueryWriter<'a> {
-    pub(super) fn new(path: &'a mut String) -> Self {
+    pub(crate) fn new(path: &'a mut String) -> Self {
         Self { path, next: '?' }
     }
 
-    pub(super) fn pair(&mut self, key: &str, value: &str) {
+    pub(crate) fn pair(&mut self, key: &str, value: &str) {
         self.path.push(std::mem::replace(&mut self.next, '&'));
         self.path.push_str(key);
         self.path.push('=');

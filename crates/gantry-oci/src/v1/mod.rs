@@ -10,10 +10,11 @@ mod id;
 mod image;
 mod make;
 mod name;
+mod object;
 mod request;
 mod token;
 
-pub use checksum::{Checksums, TarSum, TarSumVersion};
+pub use checksum::{Checksums, TarSum, TarSumError, TarSumVersion};
 pub use derive::{Derived, DerivedImage, EMPTY_LAYER, Platform, config_of, derive, platform_manifest};
 pub use id::{ImageId, ImageIdError};
 pub use image::{ImageJson, ImageJsonError, parse_ancestry};

@@ -1,4 +1,10 @@
-//! Requests of the v1 API as values.
+//! Requests of the v1 API as values: one for both ends, as those of V2 are.
+//!
+//! A path is decoded once, as a whole, and matched from its right-hand end, since names of repositories have slashes. What a
+//! repository `foo/tags` or `foo/images` of V2 would be called cannot be said in v1.
+
+mod format;
+mod parse;
 
 use http::Method;
 
@@ -87,10 +93,19 @@ pub enum ImagePart {
 pub struct SearchQuery {
     /// The term; empty: everything.
     pub term: String,
-    /// Results in a page, 1 to 100.
+    /// Results in a page, 1 to [`Self::N_MAX`].
     pub n: usize,
-    /// Which page, from 1.
+    /// Which page, 1 to [`Self::PAGE_MAX`].
     pub page: usize,
+}
+
+impl SearchQuery {
+    /// Results in a page, when nobody says.
+    pub const N: usize = 25;
+    /// At most so many.
+    pub const N_MAX: usize = 100;
+    /// A page that no search has; times `N_MAX` it is still a number.
+    pub const PAGE_MAX: usize = 1_000_000;
 }
 
 /// Why a path is no request.
@@ -148,21 +163,93 @@ impl Request {
     /// Reads a request. HEAD is GET.
     ///
     /// # Errors
-    /// It is none.
-    pub fn parse(_method: &Method, _path: &str, _query: Option<&str>) -> Result<Self, RequestError> {
-        todo!()
+    /// The first thing that is wrong, looked for in this order: the path, the method, the image id or the name, the tag.
+    pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, RequestError> {
+        parse::parse(method, path, query)
     }
 
     /// Its row.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
-        todo!()
+        match self {
+            Request::Ping => Endpoint::Ping,
+            Request::Search(_) => Endpoint::Search,
+            Request::Login | Request::SignUp | Request::ChangeUser { .. } => Endpoint::Users,
+            Request::GetImage { part, .. } | Request::PutImage { part, .. } => match part {
+                ImagePart::Json => Endpoint::Json,
+                ImagePart::Layer => Endpoint::Layer,
+                ImagePart::Checksum => Endpoint::Checksum,
+                ImagePart::Ancestry => Endpoint::Ancestry,
+                ImagePart::Files | ImagePart::Diff => Endpoint::Extras,
+            },
+            Request::ListTags(_)
+            | Request::GetTag(..)
+            | Request::PutTag(..)
+            | Request::DeleteTag(..)
+            | Request::TagInfo(..)
+            | Request::GetProperties(_)
+            | Request::PutProperties(_) => Endpoint::Tags,
+            Request::DeleteRepository(_)
+            | Request::PutRepository(_)
+            | Request::GetImages(_)
+            | Request::PutImages(_)
+            | Request::DeleteImages(_)
+            | Request::Authorize(_)
+            | Request::LayerAccess(..) => Endpoint::Index,
+        }
     }
 
     /// The repository that it names.
     #[must_use]
     pub fn repository(&self) -> Option<&V1Name> {
-        todo!()
+        match self {
+            Request::Ping
+            | Request::Search(_)
+            | Request::Login
+            | Request::SignUp
+            | Request::ChangeUser { .. }
+            | Request::GetImage { .. }
+            | Request::PutImage { .. } => None,
+            Request::ListTags(name)
+            | Request::GetTag(name, _)
+            | Request::PutTag(name, _)
+            | Request::DeleteTag(name, _)
+            | Request::DeleteRepository(name)
+            | Request::PutRepository(name)
+            | Request::GetImages(name)
+            | Request::PutImages(name)
+            | Request::DeleteImages(name)
+            | Request::Authorize(name)
+            | Request::LayerAccess(name, _)
+            | Request::TagInfo(name, _)
+            | Request::GetProperties(name)
+            | Request::PutProperties(name) => Some(name),
+        }
+    }
+}
+
+impl ImagePart {
+    /// All of them.
+    pub const ALL: [ImagePart; 6] = [
+        ImagePart::Json,
+        ImagePart::Layer,
+        ImagePart::Checksum,
+        ImagePart::Ancestry,
+        ImagePart::Files,
+        ImagePart::Diff,
+    ];
+
+    /// As it stands in paths.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ImagePart::Json => "json",
+            ImagePart::Layer => "layer",
+            ImagePart::Checksum => "checksum",
+            ImagePart::Ancestry => "ancestry",
+            ImagePart::Files => "files",
+            ImagePart::Diff => "diff",
+        }
     }
 }
 
@@ -184,12 +271,23 @@ impl Endpoint {
     /// As metrics and logs have it: `v1_json` ...
     #[must_use]
     pub fn label(self) -> &'static str {
-        todo!()
+        match self {
+            Endpoint::Ping => "v1_ping",
+            Endpoint::Search => "v1_search",
+            Endpoint::Users => "v1_users",
+            Endpoint::Json => "v1_json",
+            Endpoint::Layer => "v1_layer",
+            Endpoint::Checksum => "v1_checksum",
+            Endpoint::Ancestry => "v1_ancestry",
+            Endpoint::Extras => "v1_extras",
+            Endpoint::Tags => "v1_tags",
+            Endpoint::Index => "v1_index",
+        }
     }
 }
 
 /// Whether a path belongs to the v1 API: `/v1/...`, `/v1`, `/_ping`.
 #[must_use]
-pub fn is_v1(_path: &str) -> bool {
-    todo!()
+pub fn is_v1(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/") || path == "/_ping"
 }

@@ -37,17 +37,101 @@ pub enum TokenAccess {
     Delete,
 }
 
+impl TokenAccess {
+    /// As it stands in a token.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TokenAccess::Read => "read",
+            TokenAccess::Write => "write",
+            TokenAccess::Delete => "delete",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Read, Self::Write, Self::Delete].into_iter().find(|access| access.as_str() == text)
+    }
+}
+
+/// What Docker sends for nobody: an empty name and an empty password.
+const NOBODY: &str = "Og==";
+
 impl Authorization {
     /// Reads the header. Of several tokens joined by commas the first counts.
     #[must_use]
-    pub fn parse(_header: Option<&[u8]>) -> Self {
-        todo!()
+    pub fn parse(header: Option<&[u8]>) -> Self {
+        let Ok(text) = std::str::from_utf8(header.unwrap_or_default()) else {
+            // Which scheme it is, is known; that no token is among the bytes, too.
+            return if header.and_then(after_token).is_some() { Self::Malformed } else { Self::Other };
+        };
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Self::Nothing;
+        }
+        let Some(mut value) = after_token(text.as_bytes()).map(|value| &text[text.len() - value.len()..])
+        else {
+            let nobody = text.split_once(' ').is_some_and(|(scheme, value)| {
+                scheme.eq_ignore_ascii_case("basic") && value.trim_ascii() == NOBODY
+            });
+            return if nobody { Self::Nothing } else { Self::Other };
+        };
+        // Some registries begin the value with the word, which clients put before it as well.
+        while let Some(rest) = after_token(value.as_bytes()) {
+            value = &value[value.len() - rest.len()..];
+        }
+        if value.is_empty() {
+            return Self::Nothing;
+        }
+        TokenFields::parse(value).map_or(Self::Malformed, Self::Token)
+    }
+}
+
+/// What follows the word `Token`, however it is written, and blanks.
+fn after_token(header: &[u8]) -> Option<&[u8]> {
+    let (word, rest) = header.split_at_checked(5)?;
+    let is_word = word.eq_ignore_ascii_case(b"token") && rest.first().is_none_or(u8::is_ascii_whitespace);
+    is_word.then(|| rest.trim_ascii_start())
+}
+
+impl TokenFields {
+    /// Reads the text of a token: `key=value` or `key:value`, with quotes or without, in any order. What follows the first token
+    /// begins with a key that was there before.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (mut signature, mut repository, mut access) = (None, None, None);
+        for pair in text.split(',') {
+            let Some((key, value)) = pair.split_once(['=', ':']) else { continue };
+            // A second token may begin with the word again.
+            let key = key
+                .trim_ascii()
+                .rsplit(|letter: char| letter.is_ascii_whitespace())
+                .next()
+                .unwrap_or_default();
+            let field = match key {
+                "signature" => &mut signature,
+                "repository" => &mut repository,
+                "access" => &mut access,
+                _ => continue,
+            };
+            if field.is_some() {
+                break;
+            }
+            let value = value.trim_ascii_start();
+            let value = value.strip_prefix('"').unwrap_or(value);
+            *field = Some(value.split('"').next().unwrap_or_default().trim_ascii_end());
+        }
+        Some(Self {
+            signature: signature.filter(|signature| !signature.is_empty())?.to_owned(),
+            repository: repository?.parse().ok()?,
+            access: TokenAccess::parse(access?)?,
+        })
     }
 }
 
 impl std::fmt::Display for TokenFields {
     /// `signature=..,repository="library/foo",access=read`, as it stands in `X-Docker-Token`.
-    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { signature, repository, access } = self;
+        write!(f, "signature={signature},repository=\"{}\",access={}", repository.full(), access.as_str())
     }
 }

@@ -15,3 +15,4 @@ mod properties;
 mod range;
 mod request;
 mod strategies;
+mod v1;

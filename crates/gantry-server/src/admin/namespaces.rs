@@ -214,9 +214,6 @@ pub(super) async fn create(call: &Call<'_>, _: Permit, new: NewNamespace) -> Res
     Ok(response)
 }
 
-/// A change reads a row and writes it again; two at once must not undo each other.
-static CHANGING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// What the audit log says of how a namespace is now.
 fn words(row: &access::Namespace) -> String {
     let list = |patterns: &[TagPattern]| texts(patterns).join(" ");
@@ -255,7 +252,7 @@ pub(super) async fn change(
     if change.storage.is_some() && !permit.is_of_server_admin() {
         return Err(Problem::Forbidden("only server admins change the storage of a namespace".to_owned()));
     }
-    let _one = CHANGING.lock().await;
+    let _one = call.app.access.changing_namespace.lock().await;
     let rows = call.meta().namespaces().await?;
     let mut row =
         rows.into_iter().find(|row| row.prefix == prefix.text).ok_or(Problem::NotFound("namespace"))?;

@@ -1,19 +1,16 @@
 //! Accounts.
 
-use std::sync::LazyLock;
-
 use gantry_oci::access::Subject;
 use gantry_storage::Timestamp;
 use gantry_storage::meta::access::{self, Account, AccountChange, NewAccount};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::rights::Permit;
 use super::{Call, Gate, input, json, listed};
-use crate::auth::password::{self, PasswordError};
-use crate::auth::{Credential, Source};
+use crate::auth::password::PasswordError;
+use crate::auth::{AuthError, Credential, Source, accounts};
 use crate::http::{Problem, Response, reply};
 
 /// An account.
@@ -122,10 +119,7 @@ pub(super) async fn list(call: &Call<'_>, _: Permit) -> Result<Response, Problem
 
 pub(super) async fn create(call: &Call<'_>, _: Permit, new: NewUser) -> Result<Response, Problem> {
     let name = new.name;
-    Subject::account(&name).map_err(|error| Problem::Invalid(format!("`name`: {error}")))?;
-    if input::is_secret(&name) {
-        return Err(Problem::Invalid("`name`: a name must not look like a token".to_owned()));
-    }
+    accounts::check_name(&name).map_err(|error| Problem::Invalid(format!("`name`: {error}")))?;
     new.email.as_deref().map(check_email).transpose()?;
     check_groups(&new.groups)?;
     let password = match new.password {
@@ -210,7 +204,7 @@ async fn check_current(call: &Call<'_>, name: &str, password: Option<&str>) -> R
     let wrong = || Problem::Forbidden("`current_password` is wrong".to_owned());
     match call.ask(peer, name, password).await {
         Ok(identity) if is_password_of(&identity, name) => Ok(()),
-        Ok(_) | Err(Problem::Auth(crate::auth::AuthError::Refused)) => Err(wrong()),
+        Ok(_) | Err(Problem::Auth(AuthError::Refused | AuthError::Disabled)) => Err(wrong()),
         Err(problem) => Err(problem),
     }
 }
@@ -236,11 +230,9 @@ pub(super) async fn end_logins(call: &Call<'_>, _: Permit) -> Result<Response, P
 }
 
 fn check_email(email: &str) -> Result<(), Problem> {
-    let parts = email.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
-    let odd = |letter: char| letter.is_whitespace() || letter.is_control() || ":<>\"'`&,;".contains(letter);
-    match parts {
-        Some((_, host)) if !host.contains('@') && email.len() <= 255 && !email.contains(odd) => Ok(()),
-        _ => Err(Problem::Invalid("`email` is not an e-mail address".to_owned())),
+    match accounts::is_email(email) {
+        true => Ok(()),
+        false => Err(Problem::Invalid("`email` is not an e-mail address".to_owned())),
     }
 }
 
@@ -260,14 +252,8 @@ fn check_groups(groups: &[String]) -> Result<(), Problem> {
     }
 }
 
-/// Hashing takes a core and 19 MiB for tens of milliseconds; no more than this at once.
 async fn hash(password: String) -> Result<String, Problem> {
-    static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
-    let failed = |_| Problem::Internal("a password could not be hashed");
-    let _place = PLACES.acquire().await.map_err(|_| Problem::Internal("a password could not be hashed"))?;
-    let hashed =
-        tokio::task::spawn_blocking(move || password::hash_password(&password)).await.map_err(failed)?;
-    hashed.map_err(|error| match error {
+    accounts::hash(password).await.map_err(|error| match error {
         PasswordError::Failed => Problem::Internal("a password could not be hashed"),
         _ => Problem::Invalid(format!("`password`: {error}")),
     })

@@ -46,6 +46,8 @@ pub(crate) struct Access {
     /// The count of changes that `rules` is made from.
     generation: AtomicU64,
     compiling: Mutex<()>,
+    /// A change of a namespace reads its row and writes it again; two at once must not undo each other.
+    pub(crate) changing_namespace: Mutex<()>,
 }
 
 impl Access {
@@ -85,6 +87,7 @@ impl Access {
             placement,
             generation: AtomicU64::new(u64::MAX),
             compiling: Mutex::default(),
+            changing_namespace: Mutex::default(),
         };
         access.signing_key().await?;
         let rules = access.rules().await.map_err(|error| AppError::Access(error.to_string()))?;

@@ -70,6 +70,11 @@ impl Htpasswd {
         self.accounts.load().contains_key(name)
     }
 
+    /// Whether there is an account that is called so but for the case of its letters.
+    pub(super) fn has_like(&self, name: &str) -> bool {
+        self.accounts.load().keys().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// The hash of an account, or one that no password fits.
     pub(super) fn hash_of(&self, name: &str) -> Hash {
         let accounts = self.accounts.load();

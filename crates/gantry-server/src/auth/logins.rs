@@ -184,6 +184,7 @@ pub fn login_of(identity: &Identity) -> bearer::Login {
         token: identity.token.map(|id| id.to_string()),
         made: identity.made.map(|moment| moment.0),
         elsewhere: false,
+        v1: false,
         scopes: match identity.source {
             Source::Robot => Some(identity.own.clone()),
             _ => identity.bounds.scopes.clone(),

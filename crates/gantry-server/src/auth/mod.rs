@@ -4,6 +4,7 @@
 //! Several methods are in force at once; [`Auth::identify`] is the chain in which they are asked. A name belongs to the first that
 //! knows it: accounts (rows), then the htpasswd file, then the directory.
 
+pub mod accounts;
 mod addresses;
 mod basic;
 pub mod bearer;
@@ -25,7 +26,9 @@ pub mod password;
 mod passwords;
 mod remember;
 pub mod secret;
+mod sign_ups;
 mod stored;
+mod v1;
 mod waiting;
 
 use std::net::IpAddr;
@@ -52,7 +55,9 @@ pub use logins::login_of;
 use lookup::Lookup;
 use pace::Standing;
 use remember::Remember;
+use sign_ups::SignUps;
 use waiting::Waiting;
+pub use v1::V1Token;
 pub use waiting::network;
 
 /// Credentials that are nobody's, or cannot be checked.
@@ -61,6 +66,9 @@ pub enum AuthError {
     /// Wrong name or password, or a scheme that is not spoken.
     #[error("the credentials are not valid")]
     Refused,
+    /// The right name and password of an account that is nobody for now.
+    #[error("the credentials are not valid")]
+    Disabled,
     /// A bearer token that does not count.
     #[error("{0}")]
     BadToken(TokenError),
@@ -79,6 +87,9 @@ pub enum AuthError {
     /// More requests than a caller may make.
     #[error("too many requests; try again in {} seconds", .0.wait())]
     TooFast(Standing),
+    /// More accounts than one address may make, or all of them together.
+    #[error("too many new accounts; try again in {0} seconds")]
+    SignUps(u64),
     /// Too many checks for one address at once.
     #[error("too many logins from this address at once; try again")]
     Busy,
@@ -88,11 +99,11 @@ impl AuthError {
     /// One word, as a label of a counter.
     pub fn reason(&self) -> &'static str {
         match self {
-            AuthError::Refused => "credentials",
+            AuthError::Refused | AuthError::Disabled => "credentials",
             AuthError::BadToken(error) => error.reason(),
             AuthError::NoToken => "token",
             AuthError::Address => "address",
-            AuthError::Wait(_) | AuthError::Busy => "too_many",
+            AuthError::Wait(_) | AuthError::SignUps(_) | AuthError::Busy => "too_many",
             AuthError::TooFast(_) => "rate",
             AuthError::Unavailable(_) => "unavailable",
         }
@@ -164,6 +175,7 @@ pub struct Auth {
     remember: Remember,
     checks: Arc<Semaphore>,
     waiting: Waiting,
+    sign_ups: SignUps,
 }
 
 /// See [`crate::fuzzing`].
@@ -198,6 +210,7 @@ impl Auth {
             remember: Remember::new(),
             checks: Arc::new(Semaphore::new(CHECKS)),
             waiting: Waiting::default(),
+            sign_ups: SignUps::new(),
         })
     }
 

@@ -50,7 +50,9 @@ impl Auth {
                 self.failures.succeeded(&name, address);
             }
             Ok(_) => {}
-            Err(AuthError::Refused | AuthError::BadToken(_) | AuthError::NoToken) => {
+            Err(
+                AuthError::Refused | AuthError::Disabled | AuthError::BadToken(_) | AuthError::NoToken,
+            ) => {
                 self.failures.failed(&name, address, Instant::now());
             }
             Err(_) => {}
@@ -87,6 +89,7 @@ impl Auth {
     /// A name and a password. Names that are nobody's take as long as those of accounts.
     async fn password(&self, credentials: Credentials, address: IpAddr) -> Result<Identity, AuthError> {
         let account = self.account(&credentials.name).await?;
+        let disabled = account.as_ref().is_some_and(|account| account.disabled);
         let listed = self.htpasswd.as_ref().map(|file| file.hash_of(&credentials.name));
         let (verifier, identity) = match (&account, &listed) {
             (Some(account), _) => (
@@ -136,6 +139,9 @@ impl Auth {
             (credentials, good)
         });
         let (credentials, good) = check.await.map_err(|_| AuthError::Refused)?;
+        if good && disabled {
+            return Err(AuthError::Disabled);
+        }
         let identity = identity.filter(|_| good).ok_or(AuthError::Refused)?;
         self.remember.learn(&verifier, &credentials, Arc::from([]));
         Ok(identity)

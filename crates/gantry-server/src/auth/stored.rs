@@ -37,7 +37,7 @@ impl Auth {
 
     /// A token of ours speaks of the moment in which it was made. What rows know by now counts instead: the account, and the token
     /// behind it.
-    async fn still(&self, identity: Identity) -> Result<Identity, AuthError> {
+    pub(super) async fn still(&self, identity: Identity) -> Result<Identity, AuthError> {
         if let Some(id) = identity.token {
             match self.lookup.token_by_id(id).await.map_err(|_| DATABASE)? {
                 Some(token) if self.is_good(&token).await? => {}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use gantry_storage::{BlobStream, StorageError};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep};
 
-use crate::registry::{BlobBytes, BodyError, ByteSource};
+use crate::registry::{BlobBytes, BodyError, ByteSource, RegistryError};
 
 /// Where the bytes of an answer go. It is held until the last of them is gone: the connection is busy so long.
 pub(crate) trait Outlet: Send + Sync {
@@ -294,6 +294,29 @@ impl RequestBody {
     ) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
         Self { incoming, flowing: !expects_continue, timeout, deadline: None, received }
+    }
+
+    /// No body.
+    pub(crate) fn none() -> Self {
+        let (timeout, received) = (Duration::ZERO, Counter::default());
+        Self { incoming: None, flowing: false, timeout, deadline: None, received }
+    }
+
+    /// All of it, where it is small.
+    pub(crate) async fn collect(mut self, limit: u64) -> Result<Bytes, RegistryError> {
+        let announced = self.incoming.as_ref().and_then(|incoming| incoming.size_hint().exact());
+        if announced.is_some_and(|announced| announced > limit) {
+            return Err(RegistryError::TooLarge { limit });
+        }
+        let mut all = BytesMut::new();
+        while let Some(piece) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await {
+            let piece = piece?;
+            if (all.len() + piece.len()) as u64 > limit {
+                return Err(RegistryError::TooLarge { limit });
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
     }
 
     /// The body as the registry takes it.

@@ -3,7 +3,7 @@
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use super::{ApiError, Door, Peer, SESSION_COOKIE, cookie};
+use super::{Door, Peer, SESSION_COOKIE, cookie};
 use crate::app::App;
 use crate::auth::pace::Standing;
 use crate::auth::{Asking, AuthError, Credential, Identity};
@@ -66,7 +66,7 @@ pub(crate) async fn identify(
     peer: &Peer,
     parts: &Parts,
     met: &mut Met,
-) -> Result<Identity, ApiError> {
+) -> Result<Identity, AuthError> {
     // Only tokens are for a service, and finding out which one is asked takes its time.
     let service = match parts.headers.contains_key(header::AUTHORIZATION) {
         true => Door::of(&app.config, peer, parts).service,
@@ -74,7 +74,7 @@ pub(crate) async fn identify(
     };
     let asking = asking(app, peer, parts, session_to_read(parts), &service);
     let found = app.access.auth.identify(&asking).await;
-    Ok(met_as(app, &asking, offered(&parts.headers), found, met)?)
+    met_as(app, &asking, offered(&parts.headers), found, met)
 }
 
 /// Counts what became of credentials, and the request itself (N-24). `offered` is what they were, for those that are nobody's.

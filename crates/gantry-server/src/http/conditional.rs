@@ -42,6 +42,14 @@ pub(crate) fn range_allowed(headers: &HeaderMap, digest: &Digest) -> bool {
     }
 }
 
+/// Whether `If-Modified-Since` says that the client has content that never changes: whatever moment it names. Not beside
+/// `If-None-Match`, which says it better.
+pub(crate) fn unchanged_since(headers: &HeaderMap) -> bool {
+    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    since.is_some_and(|since| httpdate::parse_http_date(since).is_ok())
+        && !headers.contains_key(header::IF_NONE_MATCH)
+}
+
 fn unquoted(tag: &str) -> &str {
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
     tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag)

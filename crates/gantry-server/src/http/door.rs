@@ -38,12 +38,27 @@ fn asked(config: &Config, peer: &Peer, parts: &Parts) -> String {
     let own_scheme = if config.tls.is_some() { "https" } else { "http" };
     let forwarded = |what: &str| peer.trusted.then(|| said(&parts.headers, what)).flatten();
     let scheme = forwarded("proto").filter(|scheme| scheme == "http" || scheme == "https");
-    let host = forwarded("host").or_else(|| {
+    let host = host_and_port(peer, parts).unwrap_or_else(|| "localhost".to_owned());
+    format!("{}://{host}{}", scheme.as_deref().unwrap_or(own_scheme), config.base_path)
+}
+
+/// The host that the client asked, which only a trusted proxy may say otherwise: without port, in lower case.
+pub(crate) fn asked_host(peer: &Peer, parts: &Parts) -> Option<String> {
+    let host = host_and_port(peer, parts)?;
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    Some(name.trim_end_matches('.').to_ascii_lowercase())
+}
+
+fn host_and_port(peer: &Peer, parts: &Parts) -> Option<String> {
+    let forwarded = peer.trusted.then(|| said(&parts.headers, "host")).flatten();
+    let host = forwarded.or_else(|| {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         host.or_else(|| parts.uri.authority().map(ToString::to_string))
     });
-    let host = host.filter(|host| is_host(host)).unwrap_or_else(|| "localhost".to_owned());
-    format!("{}://{host}{}", scheme.as_deref().unwrap_or(own_scheme), config.base_path)
+    host.filter(|host| is_host(host))
 }
 
 /// What a proxy says: `X-Forwarded-Proto`, `X-Forwarded-Host`, or `Forwarded` (RFC 7239); the first hop's word.
@@ -75,6 +90,24 @@ mod tests {
         for text in ["", "a b", "a\"b", "a/b", "a,b", "<a>"] {
             assert!(!is_host(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_is_known_without_its_port() {
+        let peer = Peer::new("192.0.2.1:1".parse().unwrap(), &[]);
+        let host = |text: &str| {
+            let request = http::Request::builder().header("host", text).body(()).unwrap();
+            asked_host(&peer, &request.into_parts().0)
+        };
+        for (text, name) in [
+            ("Registry.Example:5000", "registry.example"),
+            ("registry.example.", "registry.example"),
+            ("[2001:DB8::1]:5000", "2001:db8::1"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(host(text).as_deref(), Some(name), "{text}");
+        }
+        assert_eq!(host("a/b"), None);
     }
 
     #[test]

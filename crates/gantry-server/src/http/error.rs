@@ -170,13 +170,16 @@ fn auth(error: &AuthError, message: String, door: &Door) -> Answer {
         Answer::new(status, code, message.clone()).header(header::RETRY_AFTER, value(seconds.to_string()))
     };
     match error {
-        AuthError::Refused => challenge(message, door, &door.scopes, None),
+        // V2 does not tell that an account is there.
+        AuthError::Refused | AuthError::Disabled => challenge(message, door, &door.scopes, None),
         AuthError::BadToken(_) | AuthError::NoToken => {
             challenge(message, door, &door.scopes, Some("invalid_token"))
         }
         AuthError::Address => Answer::new(StatusCode::FORBIDDEN, Code::Denied, message),
         AuthError::Busy => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, 1),
-        AuthError::Wait(seconds) => later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, *seconds),
+        AuthError::Wait(seconds) | AuthError::SignUps(seconds) => {
+            later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, *seconds)
+        }
         AuthError::TooFast(standing) => {
             later(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, standing.wait())
         }

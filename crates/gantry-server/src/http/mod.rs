@@ -1,6 +1,8 @@
 //! What every HTTP face of the server shares: bodies, errors, conditions, and who is at the other end.
 
+pub(crate) mod agent;
 pub(crate) mod audit;
+pub(crate) mod blob;
 pub(crate) mod body;
 mod caller;
 pub(crate) mod conditional;
@@ -16,7 +18,7 @@ mod request_id;
 pub(crate) use body::{Body, Outlet, RequestBody};
 pub(crate) use caller::{Met, asking, identify, met_as, offered};
 pub(crate) use cookie::{SESSION_COOKIE, cookie};
-pub(crate) use door::Door;
+pub(crate) use door::{Door, asked_host};
 pub(crate) use error::ApiError;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;

@@ -135,7 +135,9 @@ fn tell(problem: &Problem, browser: bool) -> Told {
         Problem::Auth(error) => match error {
             AuthError::Address => told(StatusCode::FORBIDDEN, Some("address")),
             AuthError::Busy => later(told(StatusCode::TOO_MANY_REQUESTS, None), 1),
-            AuthError::Wait(seconds) => later(told(StatusCode::TOO_MANY_REQUESTS, None), *seconds),
+            AuthError::Wait(seconds) | AuthError::SignUps(seconds) => {
+                later(told(StatusCode::TOO_MANY_REQUESTS, None), *seconds)
+            }
             AuthError::TooFast(standing) => {
                 later(told(StatusCode::TOO_MANY_REQUESTS, Some("rate")), standing.wait())
             }

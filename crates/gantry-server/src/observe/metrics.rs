@@ -17,8 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
-pub use requests::Outcome;
 use requests::Requests;
+pub use requests::{Outcome, Route};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
@@ -44,6 +44,11 @@ struct ResultLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClientLabels {
+    client: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +81,7 @@ pub struct Metrics {
     /// Bytes of answer bodies.
     pub bytes_out: Counter,
     logins: Family<LoginLabels, Counter>,
+    v1_clients: Family<ClientLabels, Counter>,
     refusals: Family<ReasonLabels, Counter>,
     tokens_issued: Family<KindLabels, Counter>,
     sweeps: Family<ResultLabels, Counter>,
@@ -129,6 +135,8 @@ impl Metrics {
         );
         let logins = Family::default();
         registry.register("auth_logins", "Requests with credentials, by method and result", logins.clone());
+        let v1_clients = Family::default();
+        registry.register("v1_requests", "Requests of the v1 API, by client", v1_clients.clone());
         let refusals = Family::default();
         registry.register("auth_refusals", "Requests refused, by reason", refusals.clone());
         let tokens_issued = Family::default();
@@ -170,6 +178,7 @@ impl Metrics {
             registry,
             requests,
             logins,
+            v1_clients,
             refusals,
             tokens_issued,
             sweeps,
@@ -195,6 +204,11 @@ impl Metrics {
     pub fn login(&self, method: &'static str, accepted: bool) {
         let result = if accepted { "accepted" } else { "refused" };
         self.logins.get_or_create(&LoginLabels { method, result }).inc();
+    }
+
+    /// Counts a request of the v1 API, by one of a few names of clients.
+    pub fn v1_request(&self, client: &'static str) {
+        self.v1_clients.get_or_create(&ClientLabels { client }).inc();
     }
 
     /// Counts a request that was refused.

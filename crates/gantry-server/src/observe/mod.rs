@@ -4,4 +4,4 @@ mod log;
 mod metrics;
 
 pub use log::{set_level as set_log_level, start as start_log};
-pub use metrics::{Metrics, Outcome, StoreReadings, Sweep, VerifyCounts};
+pub use metrics::{Metrics, Outcome, Route, StoreReadings, Sweep, VerifyCounts};

@@ -193,7 +193,7 @@ pub fn decide(identity: Identity, request: Request, rules: &Arc<Rules>) -> Resul
         }
     };
     if let Err(missing) = missing {
-        return Err(refusal(&identity, &request, missing, rules));
+        return Err(refusal(&identity, scopes_of(&request), missing, rules));
     }
     let kind = match &request {
         Request::DeleteManifest { reference: gantry_oci::Reference::Tag(_), .. } => Some(Deletable::Tag),
@@ -201,10 +201,37 @@ pub fn decide(identity: Identity, request: Request, rules: &Arc<Rules>) -> Resul
         Request::DeleteBlob { .. } => Some(Deletable::Blob),
         _ => None,
     };
-    match kind {
-        Some(kind) if !rules.delete.contains(&kind) => Err(Denied::DeleteDisabled(kind)),
-        _ => Ok(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } }),
+    if let Some(kind) = kind {
+        rules.deletes(kind)?;
     }
+    Ok(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } })
+}
+
+/// Decides whether `identity`, who may pull the repository that it has asked for, which does not exist, may have from another what
+/// `request` asks of that. `None`: the request is none that reads a repository, or there is no such right.
+pub fn decide_instead(identity: Identity, request: Request, rules: &Arc<Rules>) -> Option<Permit> {
+    if Need::of(&request) != Need::On(Action::Pull) {
+        return None;
+    }
+    rules.right_instead(&identity, request.repository()?.as_str()).ok()?;
+    Some(Permit { request, caller: Caller { identity, rules: Arc::clone(rules) } })
+}
+
+/// Whether `identity` may do this to a repository, where no request of V2 asks for it.
+///
+/// # Errors
+/// Why not.
+pub fn may(
+    identity: &Identity,
+    repository: &RepoName,
+    action: Action,
+    rules: &Rules,
+) -> Result<(), Denied> {
+    let scopes = || vec![Scope::repository(repository, Actions::of(&[action]))];
+    rules
+        .right(identity, repository.as_str(), action)
+        .map(drop)
+        .map_err(|missing| refusal(identity, scopes(), Some(missing), rules))
 }
 
 /// where one can log in, nobody is greeted without: clients learn only here that there is something to log in to.
@@ -216,8 +243,7 @@ fn greets(identity: &Identity, rules: &Rules) -> bool {
 }
 
 /// What is said to whom (N-17).
-fn refusal(identity: &Identity, request: &Request, missing: Option<Missing>, rules: &Rules) -> Denied {
-    let scopes = scopes_of(request);
+fn refusal(identity: &Identity, scopes: Vec<Scope>, missing: Option<Missing>, rules: &Rules) -> Denied {
     match (identity.credential, missing) {
         (Credential::Nothing, _) if rules.accounts => Denied::Unauthenticated { scopes },
         (Credential::Nothing, _) => Denied::Closed,

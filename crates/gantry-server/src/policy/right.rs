@@ -4,9 +4,10 @@ use std::fmt;
 
 use gantry_oci::access::{Action, Role, Subject, TokenScope, Visibility};
 
+use super::Denied;
 use super::rules::{GrantRule, Origin, Rules};
 use crate::auth::{Credential, Identity};
-use crate::config::Anonymous;
+use crate::config::{Anonymous, Deletable};
 
 /// The rule by which something is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,25 @@ impl Rules {
                 false => Missing::BearerAccess { action, repository },
             },
         )
+    }
+
+    /// Whether the caller may pull a repository in place of another, which is the one that was asked for and which it may pull. What a
+    /// bearer token was issued for is not looked at: it can only have been the name that was asked for.
+    pub(super) fn right_instead(&self, identity: &Identity, repository: &str) -> Result<Why, Missing> {
+        let action = Action::Pull;
+        let why = self.owner_right(identity, repository, action)?;
+        if self.scope_allows(identity, repository, action) || self.is_public(identity, repository) {
+            return Ok(why);
+        }
+        Err(Missing::TokenScope { action, repository: repository.to_owned() })
+    }
+
+    /// Whether this kind of thing may be deleted at all.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn deletes(&self, kind: Deletable) -> Result<(), Denied> {
+        if self.delete.contains(&kind) { Ok(()) } else { Err(Denied::DeleteDisabled(kind)) }
     }
 
     /// Whether the catalog may be asked for; what stands in it is another question.

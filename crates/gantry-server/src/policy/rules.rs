@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use gantry_oci::access::{Action, RepoPattern, Role, Subject, TagPattern, Visibility};
+use gantry_oci::access::{Action, RepoPattern, Role, Subject, TagPattern, TokenScope, Visibility};
 use gantry_storage::meta::access::TagLocks;
 
 use crate::auth::{Identity, Source};
@@ -267,6 +267,22 @@ impl Rules {
                     .any(|scope| scope.pattern.matches(repository) && scope.actions.contains(action)))
     }
 
+    /// Whether there may be a repository that the caller can push to.
+    pub fn pushes_somewhere(&self, identity: &Identity) -> bool {
+        let bounds = &identity.bounds;
+        let of_scopes = bounds.scopes.as_ref().is_none_or(|scopes| pushes(scopes.iter()));
+        let of_access = bounds.access.as_ref().is_none_or(|access| {
+            access.iter().any(|entry| entry.on_repository(&entry.name).contains(Action::Push))
+        });
+        let by_right = bounds.alone
+            || identity.admin
+            || self.anonymous == Anonymous::Write
+            || pushes(identity.own.iter())
+            || self.grants_of(identity).any(|grant| grant.role.allows(Action::Push))
+            || self.source_role(identity.source).is_some_and(|(role, _)| role.allows(Action::Push));
+        of_scopes && of_access && by_right
+    }
+
     /// Prefixes below which everything stands that this caller can find in lists; `None`: anywhere.
     pub fn listed_below(&self, identity: &Identity) -> Option<Vec<String>> {
         let role_everywhere = identity.admin || self.source_role(identity.source).is_some();
@@ -296,6 +312,10 @@ impl Rules {
         });
         Some(prefixes)
     }
+}
+
+fn pushes<'a>(mut scopes: impl Iterator<Item = &'a TokenScope>) -> bool {
+    scopes.any(|scope| scope.actions.contains(Action::Push))
 }
 
 /// The namespace with the longest prefix of a name.

@@ -16,6 +16,7 @@ pub struct Greeting {
     pub operator: Option<String>,
     data: PathBuf,
     access: String,
+    v1: bool,
     example: String,
 }
 
@@ -58,6 +59,7 @@ impl Greeting {
             operator: operator.map(|address| format!("http://{address}")),
             data: std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()),
             access: access.to_owned(),
+            v1: config.v1_enabled(),
             example,
         }
     }
@@ -70,6 +72,9 @@ impl fmt::Display for Greeting {
         writeln!(f, "  operator   {}", self.operator.as_deref().unwrap_or("off"))?;
         writeln!(f, "  data       {}", self.data.display())?;
         writeln!(f, "  access     {}", self.access)?;
+        if self.v1 {
+            writeln!(f, "  v1         on, for clients of old and `docker search`: docs/v1.md")?;
+        }
         writeln!(f, "  try        {}", self.example)
     }
 }

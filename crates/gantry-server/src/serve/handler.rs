@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gantry_oci::Endpoint;
 use gantry_storage::Damaged;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
@@ -13,8 +12,8 @@ use crate::app::{App, Ready};
 use crate::auth::secret::redacted;
 use crate::http::reply::{self, Response, json};
 use crate::http::{ApiError, Body, Door, Peer, RequestBody, RequestId, error};
-use crate::observe::Outcome;
-use crate::{admin, token, v2};
+use crate::observe::{Outcome, Route};
+use crate::{admin, token, v1, v2};
 
 /// Answers a request of the registry's address.
 pub(super) async fn handle(
@@ -27,7 +26,7 @@ pub(super) async fn handle(
     let (parts, body) = request.into_parts();
     let id = request_id(app, peer, &parts.headers);
     let path = parts.uri.path();
-    let (endpoint, response) = if let Err(error) = framed(&parts, &busy) {
+    let (route, response) = if let Err(error) = framed(&parts, &busy) {
         (None, error::render(&error, &id, None, &Door::of(&app.config, peer, &parts)))
     } else if token::is_mine(path) {
         let timeout = app.config.settings.limits.body_timeout.0;
@@ -39,12 +38,19 @@ pub(super) async fn handle(
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
         let gate = admin::Gate::Network(peer);
         (None, Box::pin(admin::handle(app, gate, &parts, body.into_source(), &id)).await)
-    } else if gantry_oci::is_api(path) {
+    } else if v1::is_mine(app, peer, &parts) {
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let timeout = app.config.settings.limits.body_timeout.0;
+        let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
+        let (endpoint, response) = Box::pin(v1::handle(app, peer, &parts, body, &id)).await;
+        (endpoint.map(Route::V1), response)
+    } else if gantry_oci::is_api(path) && !v1::hides_v2(app, peer, &parts) {
         let expects_continue = parts.headers.contains_key(header::EXPECT);
         let timeout = app.config.settings.limits.body_timeout.0;
         let body = RequestBody::new(body, timeout, expects_continue, app.metrics.bytes_in.clone());
         // Boxed: a connection keeps room for this function's state, also while it is idle.
-        Box::pin(v2::handle(app, peer, &parts, body, &id)).await
+        let (endpoint, response) = Box::pin(v2::handle(app, peer, &parts, body, &id)).await;
+        (endpoint.map(Route::V2), response)
     } else {
         (
             None,
@@ -56,9 +62,9 @@ pub(super) async fn handle(
     let response = finish(app, response, &id, parts.method == Method::HEAD, busy);
     let elapsed = started.elapsed();
     let method = method_label(&parts.method);
-    app.metrics.answered(&Outcome { endpoint, method, status: response.status().as_u16(), elapsed });
+    app.metrics.answered(&Outcome { route, method, status: response.status().as_u16(), elapsed });
     if app.config.settings.log.access {
-        log(app, peer, &parts, endpoint, &response, &id, elapsed.as_micros());
+        log(app, peer, &parts, route, &response, &id, elapsed.as_micros());
     }
     response
 }
@@ -161,7 +167,7 @@ fn log(
     app: &App,
     peer: &Peer,
     parts: &http::request::Parts,
-    endpoint: Option<Endpoint>,
+    route: Option<Route>,
     response: &Response,
     id: &RequestId,
     micros: u128,
@@ -178,7 +184,7 @@ fn log(
         certificate = peer.certificate_user(),
         method = %redacted(parts.method.as_str()),
         path = &*redacted(parts.uri.path()),
-        route = endpoint.map_or("other", Endpoint::label),
+        route = route.map_or("other", Route::label),
         status,
         bytes,
         micros = u64::try_from(micros).unwrap_or(u64::MAX),

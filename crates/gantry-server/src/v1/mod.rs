@@ -6,17 +6,23 @@
 mod caller;
 mod images;
 mod index;
+mod properties;
 mod repositories;
 mod search;
 mod token;
 mod users;
 
-use gantry_oci::v1::{Endpoint, ImagePart, Request};
+use gantry_oci::RepoName;
+use gantry_oci::access::Action;
+use gantry_oci::v1::{Endpoint, ImagePart, Request, RequestError, is_v1};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::http::legacy::Failure;
-use crate::http::{Peer, RequestBody, RequestId, Response};
+use crate::http::audit::{About, Asked};
+use crate::http::legacy::{self, Failure};
+use crate::http::{Door, Met, Peer, RequestBody, RequestId, Response, agent, asked_host, reply};
+use crate::registry;
 use caller::Caller;
 
 /// What handlers know of a request beside the [`Request`] itself.
@@ -24,30 +30,179 @@ struct Context<'a> {
     app: &'a App,
     peer: &'a Peer,
     parts: &'a Parts,
+    id: &'a RequestId,
     caller: Caller,
     /// The method is HEAD: the answer's body is not sent.
     head: bool,
 }
 
+impl Context<'_> {
+    /// What the client does with an image that it asks for.
+    fn asked(&self) -> registry::Asked {
+        if self.head { registry::Asked::WhetherItIsThere } else { registry::Asked::ToRead }
+    }
+
+    /// Whether the caller may take images from a repository.
+    fn may_pull(&self, repo: &RepoName) -> bool {
+        self.caller.rules.right(&self.caller.identity, repo.as_str(), Action::Pull).is_ok()
+    }
+
+    /// The name under which the caller owns what it has begun; empty for nobody in particular.
+    fn owner(&self) -> &str {
+        let identity = &self.caller.identity;
+        if identity.is_anonymous() { "" } else { identity.subject.as_str() }
+    }
+
+    /// The text of a header, when it is there and is text.
+    fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// `X-Docker-Registry-Version`: of the last registry that spoke v1 alone. Clients of old look whether it is there.
+const REGISTRY_VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-docker-registry-version"), HeaderValue::from_static("0.9.1"));
+
 /// Whether this server answers v1 to this request at all: it is switched on, and the host that was asked is one that does.
-pub(crate) fn is_mine(_app: &App, _peer: &Peer, _parts: &Parts) -> bool {
-    todo!()
+pub(crate) fn is_mine(app: &App, peer: &Peer, parts: &Parts) -> bool {
+    if !is_v1(parts.uri.path()) || !app.config.v1_enabled() {
+        return false;
+    }
+    let settings = &app.config.settings.v1;
+    settings.hosts.is_empty()
+        || asked_host(peer, parts)
+            .is_some_and(|host| among(&settings.hosts, &host) || among(&settings.only_hosts, &host))
+}
+
+/// Whether the host that was asked answers v1 and hides V2.
+pub(crate) fn hides_v2(app: &App, peer: &Peer, parts: &Parts) -> bool {
+    let hosts = &app.config.settings.v1.only_hosts;
+    !hosts.is_empty()
+        && app.config.v1_enabled()
+        && asked_host(peer, parts).is_some_and(|host| among(hosts, &host))
+}
+
+/// Whether a host name, in lower case, is one of these.
+fn among(hosts: &[String], host: &str) -> bool {
+    hosts.iter().any(|one| one.eq_ignore_ascii_case(host))
 }
 
 /// Answers a request below `/v1/`, and says which row of the table it belongs to.
 pub(crate) async fn handle(
-    _app: &App,
-    _peer: &Peer,
-    _parts: &Parts,
-    _body: RequestBody,
-    _request_id: &RequestId,
+    app: &App,
+    peer: &Peer,
+    parts: &Parts,
+    body: RequestBody,
+    request_id: &RequestId,
 ) -> (Option<Endpoint>, Response) {
-    todo!()
+    let parse = || Request::parse(&parts.method, parts.uri.path(), parts.uri.query());
+    let request = parse();
+    let endpoint = request.as_ref().ok().map(Request::endpoint);
+    app.metrics.v1_request(agent::client(&parts.headers));
+    let mut met = Met::default();
+    let answered = answer(app, (peer, parts, request_id), request, body, &mut met).await;
+    // Of what was only read nothing is told.
+    let told = answered.is_err() || !parts.method.is_safe();
+    let asked = told.then(|| parse().ok()).flatten();
+    let about = About {
+        app,
+        peer,
+        parts,
+        id: request_id,
+        identity: met.identity.as_ref(),
+        request: asked.as_ref().map(Asked::V1),
+    };
+    let mut response = match answered {
+        Ok(response) => {
+            about.done();
+            response
+        }
+        Err(failure) => {
+            about.refused(&failure);
+            legacy::render(&failure, request_id, &Door::of(&app.config, peer, parts))
+        }
+    };
+    met.stamp(response.headers_mut());
+    stamp(response.headers_mut());
+    (endpoint, response)
+}
+
+/// The headers of every answer.
+fn stamp(headers: &mut HeaderMap) {
+    let (name, version) = REGISTRY_VERSION;
+    headers.insert(name, version);
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::EXPIRES, HeaderValue::from_static("-1"));
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    }
+}
+
+/// What is wrong with a request is told after it is known who asks.
+async fn answer(
+    app: &App,
+    (peer, parts, id): (&Peer, &Parts, &RequestId),
+    request: Result<Request, RequestError>,
+    body: RequestBody,
+    met: &mut Met,
+) -> Result<Response, Failure> {
+    if let Ok(Request::Ping) = request {
+        return Ok(index::ping(app));
+    }
+    let caller = Caller::of(app, peer, parts, met).await?;
+    let request = request?;
+    switched_on(app, &request)?;
+    plain_body(&parts.headers)?;
+    let cx = Context { app, peer, parts, id, caller, head: parts.method == http::Method::HEAD };
+    dispatch(&cx, request, body).await
+}
+
+/// Refuses what the operator has switched off (V-21).
+fn switched_on(app: &App, request: &Request) -> Result<(), Failure> {
+    let settings = &app.config.settings.v1;
+    let (on, text) = match request {
+        Request::Search(_) => (settings.search, "Searching by v1 is switched off on this server"),
+        Request::PutImage { .. }
+        | Request::PutTag(..)
+        | Request::DeleteTag(..)
+        | Request::DeleteRepository(_)
+        | Request::PutRepository(_)
+        | Request::PutImages(_)
+        | Request::DeleteImages(_)
+        | Request::PutProperties(_) => (settings.push, "Pushing by v1 is switched off on this server"),
+        // A push asks whether an image is there.
+        Request::GetImage { part: ImagePart::Json, .. } => {
+            (settings.pull || settings.push, "Pulling by v1 is switched off on this server")
+        }
+        Request::GetImage { .. } | Request::ListTags(_) | Request::GetTag(..) | Request::GetImages(_) => {
+            (settings.pull, "Pulling by v1 is switched off on this server")
+        }
+        Request::Ping
+        | Request::Login
+        | Request::SignUp
+        | Request::ChangeUser { .. }
+        | Request::Authorize(_)
+        | Request::LayerAccess(..)
+        | Request::TagInfo(..)
+        | Request::GetProperties(_) => return Ok(()),
+    };
+    if on { Ok(()) } else { Err(Failure::Said(StatusCode::FORBIDDEN, text)) }
+}
+
+/// Bodies are stored as they come, so a coding around them is refused rather than stored or undone.
+fn plain_body(headers: &HeaderMap) -> Result<(), Failure> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(coding) if coding != "identity" => Err(Failure::Said(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "A request body must come without Content-Encoding",
+        )),
+        _ => Ok(()),
+    }
 }
 
 async fn dispatch(cx: &Context<'_>, request: Request, body: RequestBody) -> Result<Response, Failure> {
     match request {
-        Request::Ping => Ok(index::ping(cx)),
+        Request::Ping => Ok(index::ping(cx.app)),
         Request::Search(query) => search::search(cx, query).await,
         Request::Login => users::login(cx),
         Request::SignUp => Box::pin(users::sign_up(cx, body)).await,
@@ -63,8 +218,8 @@ async fn dispatch(cx: &Context<'_>, request: Request, body: RequestBody) -> Resu
         Request::DeleteTag(name, tag) => repositories::delete_tag(cx, &name, &tag).await,
         Request::DeleteRepository(name) => repositories::delete(cx, &name).await,
         Request::TagInfo(name, tag) => repositories::info(cx, &name, &tag).await,
-        Request::GetProperties(name) => repositories::properties(cx, &name).await,
-        Request::PutProperties(name) => Box::pin(repositories::put_properties(cx, &name, body)).await,
+        Request::GetProperties(name) => properties::get(cx, &name).await,
+        Request::PutProperties(name) => Box::pin(properties::put(cx, &name, body)).await,
         Request::PutRepository(name) => Box::pin(index::put_repository(cx, &name, body)).await,
         Request::GetImages(name) => index::images(cx, &name).await,
         Request::PutImages(name) => Box::pin(index::put_images(cx, &name, body)).await,
@@ -72,4 +227,16 @@ async fn dispatch(cx: &Context<'_>, request: Request, body: RequestBody) -> Resu
         Request::Authorize(name) => index::authorize(cx, &name).await,
         Request::LayerAccess(name, id) => index::layer_access(cx, &name, &id).await,
     }
+}
+
+/// The answer to what was done: an empty string, as the documentation of v1 has it.
+fn done() -> Response {
+    reply::json(StatusCode::OK, "application/json", b"\"\"".to_vec())
+}
+
+/// An answer in JSON.
+fn json(value: &impl serde::Serialize) -> Result<Response, Failure> {
+    let body = serde_json::to_vec(value)
+        .map_err(|_| registry::RegistryError::Internal("an answer cannot be written as JSON"))?;
+    Ok(reply::json(StatusCode::OK, "application/json", body))
 }

@@ -1,49 +1,116 @@
-//! Tags and properties of repositories.
+//! Tags of repositories, and repositories as a whole.
 
-use gantry_oci::Tag;
-use gantry_oci::v1::{ImageId, ImagePart, SearchQuery, V1Name};
+use gantry_oci::access::Action;
+use gantry_oci::v1::{ImageId, V1Name};
+use gantry_oci::{Reference, RepoName, Tag};
+use http::StatusCode;
+use serde::{Serialize, Serializer};
 
-use super::Context;
+use super::{Context, done, json};
+use crate::config::Deletable;
 use crate::http::legacy::Failure;
 use crate::http::{RequestBody, Response};
+use crate::registry::{ImageError, ImageSources, RegistryError};
 
-pub(super) async fn tags(_cx: &Context<'_>, _name: &V1Name) -> Result<Response, Failure> {
-    todo!()
+/// The largest body here, in bytes: an id, or a word.
+const BODY_MAX: u64 = 4 << 10;
+
+pub(super) const INVALID_DATA: Failure = Failure::Said(StatusCode::BAD_REQUEST, "Invalid data");
+
+/// A list of pairs as an object, in their order.
+struct Object<'a>(&'a [(String, ImageId)]);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(tag, id)| (tag, id)))
+    }
 }
 
-pub(super) async fn tag(_cx: &Context<'_>, _name: &V1Name, _tag: &Tag) -> Result<Response, Failure> {
-    todo!()
+/// GET of all tags: an object.
+pub(super) async fn tags(cx: &Context<'_>, name: &V1Name) -> Result<Response, Failure> {
+    let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
+    json(&Object(&cx.app.registry.image_tags(&repo).await?))
 }
 
+/// GET of a tag: the id of its image.
+pub(super) async fn tag(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
+    let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
+    json(&cx.app.registry.image_of_tag(&repo, tag).await?)
+}
+
+/// PUT of a tag: from now on others see the image.
 pub(super) async fn put_tag(
-    _cx: &Context<'_>,
-    _name: &V1Name,
-    _tag: Tag,
-    _body: RequestBody,
+    cx: &Context<'_>,
+    name: &V1Name,
+    tag: Tag,
+    body: RequestBody,
 ) -> Result<Response, Failure> {
-    todo!()
+    let repo = cx.caller.repository(cx.app, name, Action::Push).await?;
+    let text: String = read(body).await?;
+    if text.is_empty() {
+        return Err(INVALID_DATA);
+    }
+    let id: ImageId = text.parse().map_err(|_| ImageError::Unknown)?;
+    let may_pull = |repo: &RepoName| cx.may_pull(repo);
+    let sources = ImageSources { staging: Some(&cx.caller.staging), may_pull: &may_pull };
+    let locks = cx.caller.rules.locks(&cx.caller.identity, repo.as_str());
+    cx.app.registry.tag_image(&repo, tag, &id, sources, locks).await?;
+    Ok(done())
 }
 
-pub(super) async fn delete_tag(_cx: &Context<'_>, _name: &V1Name, _tag: &Tag) -> Result<Response, Failure> {
-    todo!()
+/// A body of JSON, whatever the request says that it is.
+pub(super) async fn read<T: serde::de::DeserializeOwned>(body: RequestBody) -> Result<T, Failure> {
+    let bytes = body.collect(BODY_MAX).await?;
+    serde_json::from_slice(&bytes).map_err(|_| INVALID_DATA)
 }
 
-pub(super) async fn delete(_cx: &Context<'_>, _name: &V1Name) -> Result<Response, Failure> {
-    todo!()
+/// DELETE of a tag.
+pub(super) async fn delete_tag(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
+    let repo = cx.caller.repository(cx.app, name, Action::Delete).await?;
+    cx.caller.rules.deletes(Deletable::Tag)?;
+    let locks = cx.caller.rules.locks(&cx.caller.identity, repo.as_str());
+    let reference = Reference::Tag(tag.clone());
+    match cx.app.registry.delete_manifest(&repo, &reference, &locks).await {
+        Err(RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown(_)) => {
+            Err(Failure::NoTag(tag.clone()))
+        }
+        deleted => Ok(deleted.map(|()| done())?),
+    }
 }
 
-pub(super) async fn info(_cx: &Context<'_>, _name: &V1Name, _tag: &Tag) -> Result<Response, Failure> {
-    todo!()
+/// DELETE of a repository, with everything in it.
+pub(super) async fn delete(cx: &Context<'_>, name: &V1Name) -> Result<Response, Failure> {
+    let repo = cx.caller.repository(cx.app, name, Action::Delete).await?;
+    cx.caller.rules.deletes(Deletable::Tag)?;
+    cx.caller.rules.deletes(Deletable::Manifest)?;
+    let locks = cx.caller.rules.locks(&cx.caller.identity, repo.as_str());
+    cx.app.registry.delete_repository(&repo, &locks).await?;
+    Ok(done())
 }
 
-pub(super) async fn properties(_cx: &Context<'_>, _name: &V1Name) -> Result<Response, Failure> {
-    todo!()
+/// What pushed a tag.
+#[derive(Serialize)]
+struct TagInfo {
+    /// When, in seconds since 1970.
+    last_update: Option<i64>,
+    docker_version: Option<String>,
+    docker_go_version: Option<String>,
+    arch: String,
+    os: String,
+    kernel: Option<String>,
 }
 
-pub(super) async fn put_properties(
-    _cx: &Context<'_>,
-    _name: &V1Name,
-    _body: RequestBody,
-) -> Result<Response, Failure> {
-    todo!()
+/// GET of what is known of a push.
+pub(super) async fn info(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
+    let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
+    // There is such a tag, or 404.
+    cx.app.registry.image_of_tag(&repo, tag).await?;
+    json(&TagInfo {
+        last_update: None,
+        docker_version: None,
+        docker_go_version: None,
+        arch: "amd64".to_owned(),
+        os: "linux".to_owned(),
+        kernel: None,
+    })
 }

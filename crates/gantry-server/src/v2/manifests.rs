@@ -5,7 +5,8 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::Context;
 use crate::http::reply::{self, Response, digest_value, empty, value};
-use crate::http::{ApiError, Body, RequestBody, conditional};
+use crate::http::{ApiError, Body, RequestBody, agent, conditional};
+use crate::registry::RegistryError;
 
 /// GET and HEAD. The stored bytes under the stored type, whatever `Accept` says: digests must match.
 pub(super) async fn get(
@@ -14,6 +15,12 @@ pub(super) async fn get(
     reference: &Reference,
 ) -> Result<Response, ApiError> {
     let manifest = cx.app.registry.manifest(name, reference, cx.asked()).await?;
+    // It goes on with v1, where it finds an image that it can read.
+    let v1 = &cx.app.config.settings.v1;
+    if v1.old_docker && agent::cannot_read(cx.headers, &manifest.media_type) && cx.app.config.v1_enabled() {
+        let (repo, reference) = (name.clone(), reference.clone());
+        return Err(RegistryError::ManifestUnknown { repo, reference }.into());
+    }
     let mut response = if conditional::not_modified(cx.headers, &manifest.digest) {
         empty(StatusCode::NOT_MODIFIED)
     } else {
@@ -35,7 +42,7 @@ pub(super) async fn put(
 ) -> Result<Response, ApiError> {
     let limit = cx.app.registry.limits().manifest;
     if cx.content_length().is_some_and(|length| length > limit) {
-        return Err(crate::registry::RegistryError::TooLarge { limit }.into());
+        return Err(RegistryError::TooLarge { limit }.into());
     }
     let content_type = cx.header(header::CONTENT_TYPE);
     let registry = &cx.app.registry;

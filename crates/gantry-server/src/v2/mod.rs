@@ -3,6 +3,7 @@
 //! `handle` is the whole path of a request: parse it into a value, find out who asks, decide, act, render. The handlers
 //! beside this file each take what was decided and turn the registry's answer into headers and bytes.
 
+mod alias;
 mod blobs;
 mod lists;
 mod manifests;
@@ -13,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::http::audit::About;
+use crate::http::audit::{About, Asked as Wanted};
 use crate::http::{ApiError, Door, Met, Peer, RequestBody, RequestId, Response, error, identify, reply};
 use crate::policy::{self, Caller, Permit};
 use crate::registry::{Asked, RegistryError};
@@ -65,8 +66,14 @@ pub(crate) async fn handle(
     // Of what was only read nothing is told.
     let told = answered.is_err() || !parts.method.is_safe();
     let asked = told.then(|| Request::parse(&parts.method, path, parts.uri.query()).ok()).flatten();
-    let about =
-        About { app, peer, parts, id: request_id, identity: met.identity.as_ref(), request: asked.as_ref() };
+    let about = About {
+        app,
+        peer,
+        parts,
+        id: request_id,
+        identity: met.identity.as_ref(),
+        request: asked.as_ref().map(Wanted::V2),
+    };
     let mut response = match answered {
         Ok(response) => {
             about.done();
@@ -102,7 +109,20 @@ async fn answer(
     let identity = identify(app, peer, parts, met).await?;
     let rules = app.access.rules().await.map_err(RegistryError::Storage)?;
     let permit = policy::decide(identity, request?, &rules)?;
-    dispatch(app, permit, parts, body).await
+    match dispatch(app, permit, parts, body).await {
+        Err(ApiError::Registry(RegistryError::NameUnknown(name))) if parts.method.is_safe() => {
+            let other = met.identity.clone().zip(alias::of(app, parts, &name));
+            let permit =
+                other.and_then(|(identity, request)| policy::decide_instead(identity, request, &rules));
+            let unknown = ApiError::Registry(RegistryError::NameUnknown(name));
+            let Some(permit) = permit else { return Err(unknown) };
+            match Box::pin(dispatch(app, permit, parts, RequestBody::none())).await {
+                Err(ApiError::Registry(RegistryError::NameUnknown(_))) => Err(unknown),
+                answered => answered,
+            }
+        }
+        answered => answered,
+    }
 }
 
 async fn dispatch(app: &App, permit: Permit, parts: &Parts, body: RequestBody) -> Result<Response, ApiError> {

@@ -12,7 +12,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::super::jwt::{Algorithm, LEEWAY, PublicKey, base64url};
-use super::{LIFETIME_MAX, SignError};
+use super::{LIFETIME_MAX, SignError, V1_LIFETIMES};
 
 /// Why keys cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -183,10 +183,11 @@ impl Key {
         &self.public
     }
 
-    /// Whether a token that it signed can still count: after it was retired, until the last one has ended.
-    fn counts(&self, now: Timestamp) -> bool {
+    /// Whether a token that it signed can still count: after it was retired, until the last one has ended of those that live for
+    /// `lifetime` seconds at most.
+    fn counts(&self, lifetime: u64, now: Timestamp) -> bool {
         self.retired.is_none_or(|retired| {
-            let ends = retired.as_unix_seconds().saturating_add(LIFETIME_MAX as i64 + LEEWAY);
+            let ends = retired.as_unix_seconds().saturating_add(lifetime as i64 + LEEWAY);
             now.as_unix_seconds() <= ends
         })
     }
@@ -220,16 +221,16 @@ impl Keys {
 
     /// The names of those that no token needs any more: their rows may go.
     pub fn ended(&self, now: Timestamp) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |key| !key.counts(now)).map(|key| key.kid.as_str())
+        self.0.iter().filter(move |key| !key.counts(*V1_LIFETIMES.end(), now)).map(|key| key.kid.as_str())
     }
 
-    /// Whether tokens of this key count.
-    pub(super) fn verifies_with(&self, kid: &str, now: Timestamp) -> bool {
-        self.find(kid, now).is_some()
+    /// Whether tokens of this key count that live for `lifetime` seconds at most.
+    pub(super) fn verifies_with(&self, kid: &str, lifetime: u64, now: Timestamp) -> bool {
+        self.find(kid, lifetime, now).is_some()
     }
 
-    pub(super) fn find(&self, kid: &str, now: Timestamp) -> Option<&Key> {
-        self.0.iter().find(|key| key.kid == kid && key.counts(now))
+    pub(super) fn find(&self, kid: &str, lifetime: u64, now: Timestamp) -> Option<&Key> {
+        self.0.iter().find(|key| key.kid == kid && key.counts(lifetime, now))
     }
 
     pub(super) fn sign(&self, payload: &[u8]) -> Result<String, SignError> {
@@ -244,9 +245,9 @@ impl Keys {
         Ok(token)
     }
 
-    /// As a JSON Web Key Set (RFC 7517, 5), the newest first.
+    /// As a JSON Web Key Set (RFC 7517, 5), the newest first. Nobody else looks at tokens of the v1 API, so it is made for the others.
     pub(super) fn jwks(&self, now: Timestamp) -> Value {
-        let published = self.0.iter().filter(|key| key.counts(now)).filter_map(|key| {
+        let published = self.0.iter().filter(|key| key.counts(LIFETIME_MAX, now)).filter_map(|key| {
             let mut jwk: Value = serde_json::from_str(key.public.jwk()).ok()?;
             jwk["kid"] = key.kid.clone().into();
             jwk["alg"] = key.algorithm.as_str().into();

@@ -4,6 +4,8 @@
 //! request must know of the login: the subject's groups, the method, and the token that it came from. It gives no right by itself:
 //! policy intersects it with what the subject may at that moment.
 //!
+//! The tokens of the v1 API are the same in other clothes: [`Bearer::sign_v1`]. They live longer, and neither API takes the other's.
+//!
 //! Not here: refresh tokens, which are rows and never JSON Web Tokens, and where keys are kept ([`Keys`] are given from outside).
 
 mod keys;
@@ -11,6 +13,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +30,10 @@ use seen::Seen;
 
 /// The longest life of a token, in seconds (N-11). A key that signs no more is kept for as long, whatever is configured today.
 pub const LIFETIME_MAX: u64 = 300;
+
+/// How long a token of the v1 API may live, in seconds: a push takes one for all of it. Less than the time for which the rows of
+/// retired keys are kept.
+pub const V1_LIFETIMES: RangeInclusive<u64> = 60..=12 * 3600;
 
 /// What a token is to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +73,16 @@ pub struct Login {
     /// When the account was made, in microseconds since 1970.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub made: Option<i64>,
+    /// It is for the v1 API, and for nothing else.
+    #[serde(rename = "v1", default, skip_serializing_if = "std::ops::Not::not")]
+    pub v1: bool,
+}
+
+impl Login {
+    /// The longest life of a token that says this, in seconds.
+    fn lifetime_max(&self) -> u64 {
+        if self.v1 { *V1_LIFETIMES.end() } else { LIFETIME_MAX }
+    }
 }
 
 /// The name of the claim with the [`Login`].
@@ -152,6 +169,25 @@ impl Bearer {
     /// # Errors
     /// There is no key, or too much to say.
     pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<Issued, SignError> {
+        self.write(claims, self.lifetime, now)
+    }
+
+    /// Makes a token for the v1 API of a service, which lives for `lifetime`, brought into [`V1_LIFETIMES`].
+    ///
+    /// # Errors
+    /// There is no key, or too much to say.
+    pub fn sign_v1(&self, claims: Claims, lifetime: Duration, now: Timestamp) -> Result<Issued, SignError> {
+        let (shortest, longest) = (*V1_LIFETIMES.start(), *V1_LIFETIMES.end());
+        let lifetime = lifetime.clamp(Duration::from_secs(shortest), Duration::from_secs(longest));
+        let claims = Claims {
+            audience: v1_audience(&claims.audience),
+            login: Login { v1: true, ..claims.login },
+            ..claims
+        };
+        self.write(&claims, lifetime, now)
+    }
+
+    fn write(&self, claims: &Claims, lifetime: Duration, now: Timestamp) -> Result<Issued, SignError> {
         #[derive(Serialize)]
         struct Written<'a> {
             iss: &'a str,
@@ -165,7 +201,7 @@ impl Bearer {
             gantry: &'a Login,
         }
         let issued = now.as_unix_seconds();
-        let expires = issued.saturating_add_unsigned(self.lifetime.as_secs());
+        let expires = issued.saturating_add_unsigned(lifetime.as_secs());
         let id = uuid::Uuid::new_v4().to_string();
         let written = Written {
             iss: &self.issuer,
@@ -191,11 +227,32 @@ impl Bearer {
     /// # Errors
     /// It is not, and why.
     pub fn verify(&self, token: &str, audience: &str, now: Timestamp) -> Result<Arc<Verified>, TokenError> {
+        self.check(token, audience, now).and_then(|found| match found.claims.login.v1 {
+            false => Ok(found),
+            true => Err(TokenError::Audience),
+        })
+    }
+
+    /// The same for a token of the v1 API of a service.
+    ///
+    /// # Errors
+    /// It is not, and why.
+    pub fn verify_v1(&self, token: &str, service: &str, now: Timestamp) -> Result<Arc<Verified>, TokenError> {
+        self.check(token, &v1_audience(service), now).and_then(|found| match found.claims.login.v1 {
+            true => Ok(found),
+            false => Err(TokenError::Audience),
+        })
+    }
+
+    fn check(&self, token: &str, audience: &str, now: Timestamp) -> Result<Arc<Verified>, TokenError> {
         if token.len() > TOKEN_MAX {
             return Err(TokenError::Malformed);
         }
         let keys = self.keys.load();
-        let verified = match self.seen.get(token).filter(|known| keys.verifies_with(&known.kid, now)) {
+        let counts = |known: &Arc<Verified>| {
+            keys.verifies_with(&known.kid, known.claims.login.lifetime_max(), now)
+        };
+        let verified = match self.seen.get(token).filter(counts) {
             Some(known) => known,
             None => {
                 let fresh = Arc::new(read(token, &keys, &self.issuer, now)?);
@@ -225,6 +282,10 @@ impl Bearer {
     }
 }
 
+fn v1_audience(service: &str) -> String {
+    format!("v1:{service}")
+}
+
 /// Takes apart what only we can have signed: so everything must be there as [`Bearer::sign`] writes it.
 fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verified, TokenError> {
     let token = Token::parse(text)?;
@@ -233,7 +294,8 @@ fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verifie
         return Err(TokenError::Header);
     }
     let kid = header.kid.clone().ok_or(TokenError::Key)?;
-    let key = keys.find(&kid, now).ok_or(TokenError::Key)?;
+    // Which kind of token it is stands in what is not verified yet.
+    let key = keys.find(&kid, *V1_LIFETIMES.end(), now).ok_or(TokenError::Key)?;
     if key.algorithm() != header.algorithm {
         return Err(TokenError::Algorithm);
     }
@@ -244,9 +306,6 @@ fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verifie
     raw.check_times(now.as_unix_seconds())?;
     let time = |name: &str| raw.time(name)?.ok_or(TokenError::Claims);
     let (issued, begins, expires) = (time("iat")?, time("nbf")?, time("exp")?);
-    if issued != begins || expires.saturating_sub(issued) > LIFETIME_MAX as i64 {
-        return Err(TokenError::Claims);
-    }
     let claims = Claims {
         subject: raw.take::<Option<_>>("sub")?.ok_or(TokenError::Claims)?,
         audience: raw.take::<Option<_>>("aud")?.ok_or(TokenError::Claims)?,
@@ -254,5 +313,12 @@ fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verifie
         login: raw.take::<Option<_>>(LOGIN)?.ok_or(TokenError::Claims)?,
     };
     let id = raw.take::<Option<_>>("jti")?.ok_or(TokenError::Claims)?;
+    let longest = claims.login.lifetime_max();
+    if issued != begins || expires.saturating_sub(issued) > longest as i64 {
+        return Err(TokenError::Claims);
+    }
+    if !keys.verifies_with(&kid, longest, now) {
+        return Err(TokenError::Key);
+    }
     Ok(Verified { claims, id, issued, expires, kid, identity: OnceLock::new() })
 }

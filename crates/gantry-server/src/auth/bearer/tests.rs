@@ -37,6 +37,7 @@ fn claims() -> Claims {
         login: Login {
             made: Some(1_795_000_000_000_000),
             elsewhere: false,
+            v1: false,
             groups: vec!["devs".to_owned()],
             admin: false,
             method: "password".to_owned(),
@@ -204,14 +205,62 @@ fn keys_rotate_without_a_refused_token() {
     assert_eq!(kids(ends), [new.kid.clone(), old.kid.clone()]);
     assert_eq!(kids(ends + 1), [new.kid.as_str()]);
     let keys = Keys::from_rows(&rows).unwrap();
-    assert_eq!(keys.ended(at(ends)).count(), 0);
-    assert_eq!(keys.ended(at(ends + 1)).collect::<Vec<_>>(), [old.kid.as_str()]);
+    let ended = |now: i64| keys.ended(at(now)).collect::<Vec<_>>();
+    let last = NOW + 20 + *V1_LIFETIMES.end() as i64 + 60;
+    assert!(ended(ends + 1).is_empty() && ended(last).is_empty());
+    assert_eq!(ended(last + 1), [old.kid.as_str()]);
 
     // A key that is taken away counts no more at once, also for tokens that were seen before.
     bearer.verify(&token, AUDIENCE, at(NOW + 30)).unwrap();
     bearer.replace(Keys::from_rows(std::slice::from_ref(&new)).unwrap());
     assert_eq!(bearer.verify(&token, AUDIENCE, at(NOW + 30)).err(), Some(TokenError::Key));
     bearer.verify(&fresh, AUDIENCE, at(NOW + 30)).unwrap();
+}
+
+/// V-9.2
+#[test]
+fn tokens_of_the_v1_api_live_longer_and_neither_api_takes_the_others() {
+    let mut old = row(KeyAlgorithm::Es256, NOW);
+    let bearer = bearer(std::slice::from_ref(&old));
+    let hours = |count: u64| Duration::from_secs(count * 3600);
+    let issued = bearer.sign_v1(claims(), hours(12), at(NOW)).unwrap();
+    let ends = NOW + 12 * 3600;
+    assert_eq!(issued.expires, ends);
+    let verified = bearer.verify_v1(&issued.token, AUDIENCE, at(NOW)).unwrap();
+    assert_eq!(verified.claims.access, claims().access);
+    let v2 = bearer.sign(&claims(), at(NOW)).unwrap().token;
+    for _ in 0..2 {
+        assert_eq!(bearer.verify(&issued.token, AUDIENCE, at(NOW)).err(), Some(TokenError::Audience));
+        let named = format!("v1:{AUDIENCE}");
+        assert_eq!(bearer.verify(&issued.token, &named, at(NOW)).err(), Some(TokenError::Audience));
+        assert_eq!(bearer.verify_v1(&v2, AUDIENCE, at(NOW)).err(), Some(TokenError::Audience));
+        assert_eq!(bearer.verify_v1(&issued.token, "other", at(NOW)).err(), Some(TokenError::Audience));
+    }
+    // One of V2 for a service of that name is none either, nor one of ours that lives too long.
+    let named = Claims { audience: format!("v1:{AUDIENCE}"), ..claims() };
+    let named = bearer.sign(&named, at(NOW)).unwrap().token;
+    assert_eq!(bearer.verify_v1(&named, AUDIENCE, at(NOW)).err(), Some(TokenError::Audience));
+    let signer = Signer::of(Algorithm::Es256, old.private.clone());
+    let mut forged = payload(&issued.token);
+    assert!(bearer.verify_v1(&signer.sign(&forged), AUDIENCE, at(NOW)).is_ok());
+    forged["exp"] = json!(ends + 1);
+    assert!(bearer.verify_v1(&signer.sign(&forged), AUDIENCE, at(NOW)).is_err());
+
+    // A rotation ends none before its time, and those of V2 not later than theirs.
+    old.retired = Some(at(NOW + 1));
+    let rows = [old, row(KeyAlgorithm::EdDsa, NOW + 1)];
+    bearer.replace(Keys::from_rows(&rows).unwrap());
+    let fresh = Bearer::new(ISSUER, Duration::from_secs(300), Keys::from_rows(&rows).unwrap());
+    for bearer in [&bearer, &fresh] {
+        assert!(bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 60)).is_ok());
+        let told = bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 61)).err();
+        assert!(matches!(told, Some(TokenError::Expired | TokenError::Key)), "{told:?}");
+        assert!(bearer.verify(&v2, AUDIENCE, at(NOW + 361)).is_err());
+    }
+    for (asked, given) in [(Duration::ZERO, 60), (hours(1), 3600), (hours(100), 12 * 3600)] {
+        let issued = bearer.sign_v1(claims(), asked, at(NOW)).unwrap();
+        assert_eq!(issued.expires - issued.issued, given);
+    }
 }
 
 #[test]

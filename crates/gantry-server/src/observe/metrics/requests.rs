@@ -7,7 +7,7 @@ use std::array;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use gantry_oci::Endpoint;
+use gantry_oci::{Endpoint, v1};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,11 +26,43 @@ struct RouteLabels {
     route: &'static str,
 }
 
+/// What a request asked for: a row of the table of either API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Of V2.
+    V2(Endpoint),
+    /// Of v1.
+    V1(v1::Endpoint),
+}
+
+impl Route {
+    /// As metrics and logs have it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Route::V2(endpoint) => endpoint.label(),
+            Route::V1(endpoint) => endpoint.label(),
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Route::V2(endpoint) => endpoint as usize,
+            Route::V1(endpoint) => Endpoint::ALL.len() + endpoint as usize,
+        }
+    }
+
+    /// In the order of [`Self::index`], if the tables are in that of their enumerations (a test holds it).
+    fn all() -> impl Iterator<Item = Route> {
+        let v1 = v1::Endpoint::ALL.into_iter().map(Route::V1);
+        Endpoint::ALL.iter().copied().map(Route::V2).chain(v1)
+    }
+}
+
 /// How one request ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    /// The route, `None` for what is not part of the registry API.
-    pub endpoint: Option<Endpoint>,
+    /// The route, `None` for what is not part of the registry's APIs.
+    pub route: Option<Route>,
     /// The method, one of the few that exist.
     pub method: &'static str,
     /// The status.
@@ -45,24 +77,24 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 const STATUSES: [u16; 8] = [200, 201, 202, 204, 206, 304, 401, 404];
 
 /// All routes, and what is none.
-const ROUTES: usize = Endpoint::ALL.len() + 1;
+const ROUTES: usize = Endpoint::ALL.len() + v1::Endpoint::ALL.len() + 1;
 
 pub(super) struct Requests {
     counts: Family<RequestLabels, Counter>,
     latency: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    routes: [Route; ROUTES],
+    routes: [Row; ROUTES],
 }
 
-struct Route {
+struct Row {
     label: &'static str,
     counts: [[OnceLock<Counter>; STATUSES.len()]; METHODS.len()],
     latency: OnceLock<Histogram>,
 }
 
-impl Route {
-    fn new(endpoint: Option<Endpoint>) -> Self {
+impl Row {
+    fn new(route: Option<Route>) -> Self {
         let counts = array::from_fn(|_| array::from_fn(|_| OnceLock::new()));
-        Self { label: endpoint.map_or("other", Endpoint::label), counts, latency: OnceLock::new() }
+        Self { label: route.map_or("other", Route::label), counts, latency: OnceLock::new() }
     }
 }
 
@@ -77,13 +109,14 @@ impl Requests {
             Unit::Seconds,
             latency.clone(),
         );
-        // `ALL` is in the order of the enumeration (a test holds it), and what is no route comes last.
-        let routes = array::from_fn(|index| Route::new(Endpoint::ALL.get(index).copied()));
+        // What is no route comes last.
+        let mut all = Route::all();
+        let routes = array::from_fn(|_| Row::new(all.next()));
         Self { counts, latency, routes }
     }
 
     pub(super) fn answered(&self, outcome: &Outcome) {
-        let index = outcome.endpoint.map_or(ROUTES - 1, |endpoint| endpoint as usize);
+        let index = outcome.route.map_or(ROUTES - 1, Route::index);
         let route = &self.routes[index];
         let method = METHODS.iter().position(|method| *method == outcome.method);
         let status = STATUSES.iter().position(|status| *status == outcome.status);
@@ -114,15 +147,15 @@ mod tests {
     fn each_request_is_counted_under_its_own_labels() {
         let mut registry = Registry::default();
         let requests = Requests::new(&mut registry);
-        for (index, endpoint) in Endpoint::ALL.iter().enumerate() {
-            assert_eq!(*endpoint as usize, index);
+        for (index, route) in Route::all().enumerate() {
+            assert_eq!(route.index(), index);
         }
-        let endpoints = Endpoint::ALL.iter().copied().map(Some).chain([None]);
-        for endpoint in endpoints.clone() {
+        let routes: Vec<Option<Route>> = Route::all().map(Some).chain([None]).collect();
+        for route in routes.clone() {
             for (method, status) in [("GET", 200), ("HEAD", 200), ("GET", 404), ("GET", 418), ("OTHER", 200)]
             {
                 for _ in 0..2 {
-                    requests.answered(&Outcome { endpoint, method, status, elapsed: Duration::ZERO });
+                    requests.answered(&Outcome { route, method, status, elapsed: Duration::ZERO });
                 }
             }
         }
@@ -131,8 +164,8 @@ mod tests {
         let counts = text.lines().filter(|line| line.starts_with("http_requests_total{"));
         assert_eq!(counts.clone().count(), ROUTES * 5, "{text}");
         assert!(counts.clone().all(|line| line.ends_with("} 2")), "{text}");
-        for endpoint in endpoints {
-            let label = format!("{{route=\"{}\"}} 10", endpoint.map_or("other", Endpoint::label));
+        for route in routes {
+            let label = format!("{{route=\"{}\"}} 10", route.map_or("other", Route::label));
             assert!(text.contains(&format!("http_request_duration_seconds_count{label}")), "{label}: {text}");
         }
     }

@@ -1,0 +1,9 @@
+//! The v1 API as its clients see it: Docker 1.0 to 1.10, played request by request.
+//!
+//! [`docker`] is the actor, [`content`] makes images as they were then, [`vectors`] holds both against values that every
+//! implementation must give. Rules and the tests that hold them are in `docs/v1.md`.
+
+mod content;
+mod docker;
+mod steps;
+mod vectors;
