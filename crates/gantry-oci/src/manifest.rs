@@ -56,8 +56,17 @@ macro_rules! lenient {
 }
 pub(crate) use lenient;
 
-/// Fails for a key that is another way to write a known one, as Go's JSON reader folds case.
+/// Fails for a key that is another way to write a known one.
 pub(crate) fn refuse_other_case<E: serde::de::Error>(key: &str, known: &str) -> Result<(), E> {
+    if is_read_as(key, known) {
+        let key = excerpt(key, SHOWN);
+        return Err(E::custom(format_args!("the key `{key}` would be read as `{known}` by some")));
+    }
+    Ok(())
+}
+
+/// Whether Go's JSON reader takes a key for a known one: it folds case.
+pub(crate) fn is_read_as(key: &str, known: &str) -> bool {
     let fold = |letter| match letter {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
@@ -65,11 +74,7 @@ pub(crate) fn refuse_other_case<E: serde::de::Error>(key: &str, known: &str) -> 
     };
     // Bytes first: the two letters above are the only ones that make a difference, and longer.
     let may_be = key.len() >= known.len() && key.len() <= 3 * known.len();
-    if may_be && key.chars().map(fold).eq(known.chars().map(fold)) {
-        let key = excerpt(key, SHOWN);
-        return Err(E::custom(format_args!("the key `{key}` would be read as `{known}` by some")));
-    }
-    Ok(())
+    may_be && key.chars().map(fold).eq(known.chars().map(fold))
 }
 
 /// What a manifest is made of.

@@ -90,6 +90,12 @@ points! {
     ManifestEdges = "manifest.edges", "a manifest's edges are written; its tags are not";
     ManifestUntagged = "manifest.untagged", "a deleted manifest's tags are gone; the manifest is not";
     ManifestDeleted = "manifest.deleted", "a manifest is gone, not committed";
+    ImageBegun = "image.begun", "an image's JSON is written; its parent is not held";
+    ImageLayer = "image.layer", "an image has its layer; the layer's link still has its date";
+    ImageCompleted = "image.completed", "an image is complete, not committed";
+    ImagesDerived = "image.derived", "the images of a manifest are there; nothing says that they are the manifest";
+    ImageViewed = "image.viewed", "an image and a manifest are the same thing, not committed";
+    ImageRemoved = "image.removed", "an image is gone; its layer and its parent are still held";
     TagSet = "tag.set", "a tag points to its manifest, not committed";
     TagDeleted = "tag.deleted", "a tag is gone, not committed";
 

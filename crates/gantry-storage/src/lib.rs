@@ -32,6 +32,10 @@ pub use meta::images::{
     ImageTag, LayerContent, LinkImage, NewImage, StoredImage, View,
 };
 pub use meta::jobs::{Job, JobRows, JobState};
+pub use meta::search::{
+    DESCRIPTION_MAX, Description, Found, FoundRepository, Outdated, OutdatedRows, Said, Search, SearchRows,
+    SearchView,
+};
 pub use meta::storages::{Link, LinkCursor, LinksPage, Relink, Relinked, StorageId, StorageRows, Usage};
 pub use meta::verify::{Damaged, VerifyRows};
 pub use meta::{

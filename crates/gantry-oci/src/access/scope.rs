@@ -142,6 +142,12 @@ impl Access {
     pub fn is_catalog(&self) -> bool {
         self.kind == "registry" && self.name == "catalog" && self.actions.iter().any(|action| action == "*")
     }
+
+    /// Whether it allows to search: `registry:catalog:search`, as Docker asks for it, or the whole catalog.
+    pub fn is_search(&self) -> bool {
+        let searches = |action: &String| action == "search" || action == "*";
+        self.kind == "registry" && self.name == "catalog" && self.actions.iter().any(searches)
+    }
 }
 
 /// What the owner of a token restricts it to: `team/**:pull,push`.

@@ -15,6 +15,7 @@ use crate::manifest::is_too_deep;
 const KEYS_MAX: usize = 1024;
 
 /// An object whose keys are in the order of their letters. Of duplicate keys the last counts.
+#[derive(Clone)]
 pub(super) struct Object<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
 
 impl<'a> Object<'a> {

@@ -147,6 +147,11 @@ impl Bounds {
         self.access.as_ref().is_none_or(|access| access.iter().any(Access::is_catalog))
     }
 
+    /// Whether repositories may be searched by it.
+    pub fn on_search(&self) -> bool {
+        self.access.as_ref().is_none_or(|access| access.iter().any(Access::is_search))
+    }
+
     /// Whether it is narrowed at all by its owner.
     pub fn is_scoped(&self) -> bool {
         self.scopes.is_some()

@@ -122,6 +122,11 @@ impl Rules {
         identity.bounds.on_catalog() && (!identity.is_anonymous() || self.anonymous != Anonymous::None)
     }
 
+    /// Whether repositories may be searched; what is found there is another question.
+    pub fn searches(&self, identity: &Identity) -> bool {
+        identity.bounds.on_search() && (!identity.is_anonymous() || self.anonymous != Anonymous::None)
+    }
+
     fn scope_allows(&self, identity: &Identity, repository: &str, action: Action) -> bool {
         identity.bounds.scopes.as_ref().is_none_or(|scopes| {
             scopes.iter().any(|scope| scope.pattern.matches(repository) && scope.actions.contains(action))

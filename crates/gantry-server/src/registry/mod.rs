@@ -12,6 +12,7 @@ mod locks;
 mod manifests;
 mod moving;
 mod placement;
+mod search;
 mod sweep;
 mod uploads;
 pub mod verify;
@@ -34,6 +35,7 @@ pub use lists::Listing;
 pub use manifests::ManifestPut;
 pub use moving::{Move, Moving};
 pub use placement::{Placement, Prefixes};
+pub use search::plain;
 pub use sweep::{Fate, SweepItem, SweepReport, Swept};
 pub use uploads::{Piece, Progress, Started, Uploads};
 pub use verify::{Schedule, Verifier};
@@ -85,6 +87,7 @@ pub struct Registry {
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
     verifier: Verifier,
+    searching: search::Searching,
 }
 
 impl Registry {
@@ -96,7 +99,16 @@ impl Registry {
         let uploads = Uploads::new(Arc::clone(&meta), places.clone(), Arc::clone(&locks), &limits);
         let verifier = Verifier::new(Arc::clone(&meta), storages, Arc::clone(&locks), limits.verify);
         let sweeping = tokio::sync::Mutex::default();
-        Self { meta, places, limits, uploads, locks, sweeping, verifier }
+        Self {
+            meta,
+            places,
+            limits,
+            uploads,
+            locks,
+            sweeping,
+            verifier,
+            searching: search::Searching::default(),
+        }
     }
 
     /// The upload sessions.

@@ -1,4 +1,5 @@
-//! What goes on beside the requests: files are looked at again, upload sessions expire, space is measured.
+//! What goes on beside the requests: files are looked at again, upload sessions expire, space is measured,
+//! what searches find is described.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,12 @@ const SPACE: Duration = Duration::from_secs(15);
 const ACCESS: Duration = Duration::from_secs(60);
 /// How often bytes that no upload session knows are looked for.
 const ORPHANS: Duration = Duration::from_secs(3600);
+/// How often repositories that changed are described for searches. A search does not wait for that.
+const SEARCH: Duration = Duration::from_secs(5);
+/// How long others get their turn while there are more of them.
+const SEARCH_STEP: Duration = Duration::from_millis(20);
+/// How long to wait after a failure.
+const SEARCH_AGAIN: Duration = Duration::from_secs(60);
 /// How soon after the start the first sweep begins at the latest.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
@@ -65,6 +72,22 @@ pub(super) fn spawn(app: &Arc<App>, tls: Option<Arc<Tls>>) -> JoinSet<()> {
                     tracing::warn!(%error, "the sweep failed; it is tried again");
                 }
                 tokio::time::sleep(interval).await;
+            }
+        });
+    }
+    if app.config.v1_enabled() && app.config.settings.v1.search {
+        let this = Arc::clone(app);
+        tasks.spawn(async move {
+            loop {
+                let pause = match this.registry.describe_changed().await {
+                    Ok(true) => SEARCH_STEP,
+                    Ok(false) => SEARCH,
+                    Err(error) => {
+                        tracing::warn!(%error, "describing repositories for searches failed; it is tried again");
+                        SEARCH_AGAIN
+                    }
+                };
+                tokio::time::sleep(pause).await;
             }
         });
     }

@@ -177,8 +177,13 @@ fn allowed_one(rules: &Rules, identity: &Identity, scope: &Scope) -> Option<Acce
     };
     match scope.kind.as_str() {
         "registry" if scope.name == "catalog" => {
-            let asked = scope.actions.iter().any(|action| action == "*");
-            (asked && rules.reads_catalog(identity)).then(|| access("catalog", vec!["*".to_owned()]))
+            let may = |action: &&String| match action.as_str() {
+                "*" => rules.reads_catalog(identity),
+                "search" => rules.searches(identity),
+                _ => false,
+            };
+            let actions: Vec<String> = scope.actions.iter().filter(may).cloned().collect();
+            (!actions.is_empty()).then(|| access("catalog", actions))
         }
         "repository" => {
             let name = RepoName::from_path(&scope.name).ok()?;

@@ -59,6 +59,9 @@ pub trait ImageRows {
     /// What is known of the manifest in v1; `None`: nobody looked yet, or there is no such manifest.
     async fn view(&self, repo: &RepoName, manifest: &Digest) -> Result<Option<View>>;
 
+    /// The manifest of the repository of which this image is the top; the oldest, where several are.
+    async fn manifest_of_image(&self, repo: &RepoName, id: &ImageId) -> Result<Option<Digest>>;
+
     /// Notes what a manifest is in v1, with the images that are derived of it, base first: none when it is no image there. Does nothing
     /// when the manifest is gone, or has a view by now.
     async fn put_view(&self, repo: &RepoName, manifest: &Digest, images: Vec<DerivedImage>) -> Result<()>;

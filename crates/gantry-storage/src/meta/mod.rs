@@ -10,6 +10,7 @@ pub mod access;
 pub mod images;
 pub mod jobs;
 mod referrers;
+pub mod search;
 pub mod sqlite;
 pub mod storages;
 #[cfg(any(test, feature = "suite"))]
@@ -29,6 +30,7 @@ use self::access::{AccessRows, LockedTag, TagLocks};
 use self::images::ImageRows;
 use self::jobs::JobRows;
 pub use self::referrers::{Annotations, REFERRERS_PAGE_BYTES, Referrer, ReferrersPage};
+use self::search::SearchRows;
 use self::storages::{StorageId, StorageRows};
 pub use self::sweep::{Candidate, CandidateKind, Cursor, DeletedSubject, FreedBlob, Sweep, Swept};
 use self::verify::VerifyRows;
@@ -38,7 +40,7 @@ use crate::error::Result;
 /// The rows of a registry. Every write is durable when it returns, unless its name says otherwise.
 #[async_trait]
 pub trait MetaStore:
-    AccessRows + VerifyRows + StorageRows + JobRows + ImageRows + Send + Sync + 'static
+    AccessRows + VerifyRows + StorageRows + JobRows + ImageRows + SearchRows + Send + Sync + 'static
 {
     /// Names of repositories in byte order, strictly after `after`, at most `limit`.
     async fn catalog(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
@@ -382,6 +384,10 @@ pub struct MetaStats {
     pub referrers_hits: u64,
     /// Pages of referrers read from the database.
     pub referrers_misses: u64,
+    /// Images answered from memory.
+    pub image_hits: u64,
+    /// Images read from the database.
+    pub image_misses: u64,
     /// Bytes that the cache holds by its own reckoning.
     pub cache_bytes: u64,
     /// Bytes of the database and its log on disk.

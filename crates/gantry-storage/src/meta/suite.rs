@@ -10,9 +10,11 @@
 )]
 
 mod access;
+pub mod images;
 mod jobs;
 mod locks;
 mod referrers;
+mod search;
 mod storages;
 mod sweep;
 mod verify;
@@ -37,6 +39,7 @@ pub use self::storages::run as run_storages;
 /// Runs every case that one storage is enough for; [`run_storages`] has the others.
 pub async fn run(meta: Meta) {
     jobs::run(&meta).await;
+    images::run(&meta).await;
     blobs_are_seen_through_links_only(&meta).await;
     small_blobs_live_in_the_row(&meta).await;
     a_blob_row_is_kept_when_it_is_there(&meta).await;
@@ -50,6 +53,7 @@ pub async fn run(meta: Meta) {
     tags_are_paged_in_byte_order(&meta).await;
     the_catalog_is_paged_in_byte_order(&meta).await;
     referrers::run(&meta).await;
+    search::run(&meta).await;
     uploads_are_seen_at_once_and_end(&meta).await;
     old_uploads_are_found(&meta).await;
     a_blob_ends_its_upload(&meta).await;

@@ -5,7 +5,7 @@ use gantry_oci::{Digest, RepoName};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::cache::Key;
-use super::value::{DigestColumn, integer, parsed, unsigned};
+use super::value::{DigestColumn, integer, name, unsigned};
 use super::writer::Batch;
 use super::{failure, manifests, repos, sweep, uploads, verify};
 use crate::clock::Timestamp;
@@ -24,7 +24,7 @@ pub(super) const IS_LINKED: &str = "SELECT 1 FROM blobs b CROSS JOIN repository_
      WHERE b.digest = ?2 AND b.damaged_at IS NULL AND l.repository = ?1 AND l.blob = b.id";
 pub(super) const HOLDERS: &str = "SELECT r.name
      FROM blobs b CROSS JOIN repository_blobs l CROSS JOIN repositories r
-     WHERE b.digest = ?1 AND b.damaged_at IS NULL AND l.blob = b.id AND r.id = l.repository LIMIT ?2";
+     WHERE b.digest = ?1 AND b.damaged_at IS NULL AND l.blob = b.id AND r.id = l.repository AND r.name < '~' LIMIT ?2";
 pub(super) const ID: &str = "SELECT id FROM blobs WHERE digest = ?1 AND storage = ?2";
 pub(super) const WHOLE: &str =
     "SELECT id FROM blobs WHERE digest = ?1 AND storage = ?2 AND damaged_at IS NULL";
@@ -113,7 +113,7 @@ pub(super) fn holders(
 ) -> rusqlite::Result<Vec<RepoName>> {
     connection
         .prepare_cached(HOLDERS)?
-        .query_map((DigestColumn(*digest), integer(limit)), |row| parsed(row, 0))?
+        .query_map((DigestColumn(*digest), integer(limit)), |row| name(row, 0))?
         .collect()
 }
 
@@ -255,7 +255,7 @@ pub(super) fn free_unheld(connection: &Connection, id: i64) -> rusqlite::Result<
     failure::hit(Point::SweepFreed)
 }
 
-/// A manifest of the repository names the blob from now on (its edges are written), or does so no longer.
+/// A manifest or image of the repository names the blob from now on (that is written), or does so no longer.
 pub(super) fn date_link(
     batch: &mut Batch<'_>,
     repo: &RepoName,

@@ -1,6 +1,6 @@
 //! Exact caches: what they answer is what the database would answer.
 //!
-//! One store, one budget in bytes, four kinds of key: a tag, a manifest, a blob link, the referrers of a subject.
+//! One store, one budget in bytes, five kinds of key: a tag, a manifest, a blob link, the referrers of a subject, an image.
 //! Only what exists is cached; a repository that exists has a list of referrers for every subject, if only an empty one.
 //!
 //! Exactness rests on the one writer of the process. Before a COMMIT it *marks* the keys that the transaction touches:
@@ -15,10 +15,12 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gantry_oci::v1::ImageId;
 use gantry_oci::{Digest, Reference, RepoName};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
+use crate::meta::images::StoredImage;
 use crate::meta::{BlobContent, ReferrersPage, StoredBlob, StoredManifest};
 
 /// Enough that a commit hardly ever refuses a reader's insert, few enough to walk.
@@ -38,6 +40,8 @@ pub(super) enum Key {
     Blob(RepoName, Digest),
     /// The first page of those who refer to a subject.
     Referrers(RepoName, Digest),
+    /// An image.
+    Image(RepoName, ImageId),
 }
 
 /// The same name, borrowed, for asking.
@@ -47,6 +51,7 @@ pub(super) enum KeyRef<'a> {
     Manifest(&'a str, &'a Digest),
     Blob(&'a str, &'a Digest),
     Referrers(&'a str, &'a Digest),
+    Image(&'a str, &'a ImageId),
 }
 
 impl Key {
@@ -63,6 +68,7 @@ impl Key {
             Key::Manifest(repo, digest) => KeyRef::Manifest(repo.as_str(), digest),
             Key::Blob(repo, digest) => KeyRef::Blob(repo.as_str(), digest),
             Key::Referrers(repo, digest) => KeyRef::Referrers(repo.as_str(), digest),
+            Key::Image(repo, image) => KeyRef::Image(repo.as_str(), image),
         }
     }
 }
@@ -101,6 +107,7 @@ impl Equivalent<Key> for KeyRef<'_> {
 pub(super) enum Value {
     Manifest(Arc<StoredManifest>),
     Blob(Arc<StoredBlob>),
+    Image(Arc<StoredImage>),
     /// With the limit for which it was read.
     Referrers {
         page: Arc<ReferrersPage>,
@@ -115,7 +122,7 @@ impl Weighter<Key, Value> for Bytes {
     fn weight(&self, key: &Key, value: &Value) -> u64 {
         let key = match key {
             Key::Tag(_, tag) => tag.len(),
-            Key::Manifest(..) | Key::Blob(..) | Key::Referrers(..) => 0,
+            Key::Manifest(..) | Key::Blob(..) | Key::Referrers(..) | Key::Image(..) => 0,
         };
         let value = match value {
             Value::Manifest(manifest) => manifest.bytes.len() + manifest.media_type.len(),
@@ -123,6 +130,7 @@ impl Weighter<Key, Value> for Bytes {
                 BlobContent::Inline(bytes) => bytes.len(),
                 BlobContent::Stored { location, .. } => location.as_ref().map_or(0, String::len),
             },
+            Value::Image(image) => image.json.len() + size_of_val(image.ancestry.as_slice()),
             Value::Referrers { page, .. } => page.weight(),
         };
         ENTRY_OVERHEAD.saturating_add(u64::try_from(key + value).unwrap_or(u64::MAX))
@@ -137,8 +145,8 @@ pub(super) struct ExactCache {
     entries: Option<Entries>,
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
-    hits: [AtomicU64; 3],
-    misses: [AtomicU64; 3],
+    hits: [AtomicU64; 4],
+    misses: [AtomicU64; 4],
 }
 
 #[derive(Default)]
@@ -193,11 +201,12 @@ impl ExactCache {
     pub(super) fn answer<T>(&self, key: KeyRef<'_>, answer: impl FnOnce(Value) -> Option<T>) -> Option<T> {
         let found = self.entries.as_ref().and_then(|entries| entries.get(&key)).and_then(answer);
         let counters = if found.is_some() { &self.hits } else { &self.misses };
-        let [manifests, blobs, referrers] = counters;
+        let [manifests, blobs, referrers, images] = counters;
         let counter = match key {
             KeyRef::Tag(..) | KeyRef::Manifest(..) => manifests,
             KeyRef::Blob(..) => blobs,
             KeyRef::Referrers(..) => referrers,
+            KeyRef::Image(..) => images,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         found
@@ -254,12 +263,17 @@ impl ExactCache {
         self.entries.as_ref().map_or(0, Cache::weight)
     }
 
-    /// Hits and misses of manifests, then of blob links, then of pages of referrers.
-    pub(super) fn counts(&self) -> [(u64, u64); 3] {
-        let [manifest_hits, blob_hits, page_hits] = &self.hits;
-        let [manifest_misses, blob_misses, page_misses] = &self.misses;
-        [(manifest_hits, manifest_misses), (blob_hits, blob_misses), (page_hits, page_misses)]
-            .map(|(hits, misses)| (hits.load(Ordering::Relaxed), misses.load(Ordering::Relaxed)))
+    /// Hits and misses of manifests, then of blob links, then of pages of referrers, then of images.
+    pub(super) fn counts(&self) -> [(u64, u64); 4] {
+        let [manifest_hits, blob_hits, page_hits, image_hits] = &self.hits;
+        let [manifest_misses, blob_misses, page_misses, image_misses] = &self.misses;
+        [
+            (manifest_hits, manifest_misses),
+            (blob_hits, blob_misses),
+            (page_hits, page_misses),
+            (image_hits, image_misses),
+        ]
+        .map(|(hits, misses)| (hits.load(Ordering::Relaxed), misses.load(Ordering::Relaxed)))
     }
 
     fn shard(&self, key: &KeyRef<'_>) -> Option<MutexGuard<'_, Shard>> {
@@ -306,7 +320,7 @@ mod tests {
         assert!(cache.get(ask).is_some());
         cache.mark(&keys);
         assert!(cache.get(ask).is_none(), "a mark removes what is there");
-        assert_eq!(cache.counts(), [(1, 3), (0, 0), (0, 0)]);
+        assert_eq!(cache.counts(), [(1, 3), (0, 0), (0, 0), (0, 0)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer};
 use super::writer::Batch;
-use super::{blobs, failure, referrers, repos, sweep, tags, verify};
+use super::{blobs, failure, images, referrers, repos, sweep, tags, verify};
 use crate::clock::Timestamp;
 use crate::failpoint::Point;
 use crate::meta::access::TagLocks;
@@ -89,6 +89,11 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
     if !missing.is_empty() {
         return Ok(PutManifest::Missing(missing));
     }
+    if let Some(image) = &manifest.image
+        && !images::is_complete(batch.connection, &manifest.repo, image)?
+    {
+        return Ok(PutManifest::NoImage);
+    }
     let now = Timestamp::now().0;
     let repository = repos::id_or_new(batch, &manifest.repo)?;
     let existing = existing(batch.connection, repository, &manifest.digest)?;
@@ -130,7 +135,10 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
         sweep::renew_subject(batch, repository, subject)?;
     }
     for tag in &manifest.tags {
-        tags::set(batch, &manifest.repo, repository, tag, id, now)?;
+        tags::set(batch, &manifest.repo, repository, tag, id, manifest.image.as_ref(), now)?;
+    }
+    if let Some(image) = &manifest.image {
+        images::add_view(batch, &manifest.repo, repository, id, image)?;
     }
     date(batch, &manifest.repo, repository, id)?;
     Ok(PutManifest::Stored)
@@ -159,13 +167,14 @@ pub(super) fn date(batch: &mut Batch<'_>, repo: &RepoName, repository: i64, id: 
     Ok(())
 }
 
-/// Whether a manifest of the repository names this blob.
+/// Whether a manifest or an image of the repository names this blob.
 pub(super) fn names_blob(
     connection: &Connection,
     repository: i64,
     digest: &Digest,
 ) -> rusqlite::Result<bool> {
-    connection.prepare_cached(NAMES)?.exists((repository, DigestColumn(*digest), KIND_BLOB))
+    Ok(connection.prepare_cached(NAMES)?.exists((repository, DigestColumn(*digest), KIND_BLOB))?
+        || images::names_layer(connection, repository, digest)?)
 }
 
 /// Whether an index of the repository lists this manifest.
@@ -280,6 +289,7 @@ pub(super) fn delete(
         .collect::<rusqlite::Result<_>>()?;
     batch.connection.prepare_cached("DELETE FROM tags WHERE manifest = ?1")?.execute([id])?;
     failure::hit(Point::ManifestUntagged)?;
+    let tops = images::remove_views(batch.connection, id)?;
     for sql in [
         "DELETE FROM manifest_refs WHERE manifest = ?1",
         "DELETE FROM idle_manifests WHERE manifest = ?1",
@@ -291,6 +301,9 @@ pub(super) fn delete(
     batch.touch(Key::Manifest(repo.clone(), *digest));
     for (kind, named) in edges {
         date_named(batch, repo, repository, kind, &named.0)?;
+    }
+    for top in tops {
+        images::settle(batch, repo, repository, &top, batch.now)?;
     }
     if batch.connection.prepare_cached(REFERS)?.exists((repository, DigestColumn(*digest)))? {
         sweep::note_subject(batch, repository, digest)?;

@@ -20,6 +20,7 @@ mod readers;
 mod referrers;
 mod repos;
 mod schema;
+mod search;
 mod session_log;
 mod storages;
 mod sweep;
@@ -64,7 +65,7 @@ use crate::health::Health;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Prepared statements kept by each connection: more than there are.
-const STATEMENTS: usize = 192;
+const STATEMENTS: usize = 256;
 
 /// Negative: KiB of pages that a connection keeps.
 const READER_CACHE_KIB: i64 = -1024;
@@ -103,6 +104,9 @@ const HOT_SQL: &[&str] = &[
     manifests::EDGES,
     manifests::HEAD,
     tags::TARGET,
+    search::WALK,
+    search::LATEST,
+    search::DESCRIBED_BY,
     sweep::LINKS,
     sweep::IDLE,
     sweep::SUBJECTS,
@@ -270,6 +274,7 @@ impl ExaminedDatabase {
             cache: ExactCache::new(cache_bytes),
             lazy: LazyUploads::with_log(log, left),
             soon: access::Soon::default(),
+            changes: search::Changes::unknown(),
             access_generation: AtomicU64::new(0),
             health,
             commits: AtomicU64::new(0),
@@ -598,8 +603,12 @@ impl MetaStore for SqliteMeta {
 
     fn stats(&self) -> MetaStats {
         let shared = &self.shared;
-        let [(manifest_hits, manifest_misses), (blob_hits, blob_misses), (referrers_hits, referrers_misses)] =
-            shared.cache.counts();
+        let [
+            (manifest_hits, manifest_misses),
+            (blob_hits, blob_misses),
+            (referrers_hits, referrers_misses),
+            (image_hits, image_misses),
+        ] = shared.cache.counts();
         let mut log = self.path.as_os_str().to_owned();
         log.push("-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -613,6 +622,8 @@ impl MetaStore for SqliteMeta {
             blob_misses,
             referrers_hits,
             referrers_misses,
+            image_hits,
+            image_misses,
             cache_bytes: shared.cache.bytes(),
             database_bytes: bytes(&self.path) + bytes(Path::new(&log)),
             uploads_open: u64::try_from(shared.uploads_open.load(Ordering::Relaxed)).unwrap_or(0),

@@ -7,7 +7,9 @@ use super::value::integer;
 use super::writer::Batch;
 use crate::clock::Timestamp;
 
-pub(super) const CATALOG: &str = "SELECT name FROM repositories WHERE name > ?1 ORDER BY name LIMIT ?2";
+/// Staging places come after all names.
+pub(super) const CATALOG: &str =
+    "SELECT name FROM repositories WHERE name > ?1 AND name < '~' ORDER BY name LIMIT ?2";
 pub(super) const ID: &str = "SELECT id FROM repositories WHERE name = ?1";
 
 pub(super) fn catalog(connection: &Connection, after: &str, limit: usize) -> rusqlite::Result<Vec<String>> {

@@ -18,7 +18,7 @@ use crate::failpoint::Point;
 pub(super) const APPLICATION_ID: i64 = 0x474E_5452;
 
 /// What each version adds to the one before; the first makes version 1.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 const V1: &str = "
 CREATE TABLE settings (
@@ -329,6 +329,60 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_open ON jobs (id) WHERE state IN ('waiting', 'running');
 ";
 
+/// Images of the v1 API. Ids of images are their 32 bytes.
+const V6: &str = "
+-- One row for what was pushed under an id, and one for what is derived of a manifest under the same. Numbers rise and are never used
+-- twice: an image that is begun anew gets a new one.
+CREATE TABLE v1_images (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    repository  INTEGER NOT NULL REFERENCES repositories (id),
+    image       BLOB NOT NULL,
+    derived     INTEGER NOT NULL,
+    state       INTEGER NOT NULL,               -- 0 described, 1 with a layer, 2 complete
+    parent      BLOB,
+    layer       BLOB,
+    size        INTEGER,                        -- of the layer
+    compression INTEGER,
+    diff_id     BLOB,
+    payload     BLOB,
+    idle_since  INTEGER,                        -- NULL: a view or another image holds it
+    ancestry    BLOB NOT NULL,                  -- itself first, one after the other
+    json        BLOB NOT NULL,
+    UNIQUE (repository, image, derived)
+) STRICT;
+CREATE INDEX v1_images_by_image ON v1_images (image, repository);
+CREATE INDEX v1_images_by_parent ON v1_images (repository, parent) WHERE parent IS NOT NULL;
+CREATE INDEX v1_images_by_layer ON v1_images (repository, layer) WHERE layer IS NOT NULL;
+CREATE INDEX v1_images_idle ON v1_images (idle_since) WHERE idle_since IS NOT NULL;
+
+-- A manifest and the chain below an image are the same thing. The lowest number counts where there are several, and is 0.
+CREATE TABLE v1_views (
+    manifest   INTEGER NOT NULL REFERENCES manifests (id),
+    number     INTEGER NOT NULL,
+    repository INTEGER NOT NULL REFERENCES repositories (id),
+    top        BLOB,                            -- NULL: the manifest is no image
+    PRIMARY KEY (manifest, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX v1_views_by_top ON v1_views (repository, top) WHERE top IS NOT NULL;
+
+-- The id under which v1 set the tag; gone when somebody moves it. And whether the manifest has been looked at since the tag was set.
+ALTER TABLE tags ADD COLUMN image BLOB;
+ALTER TABLE tags ADD COLUMN viewed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX tags_not_viewed ON tags (repository, manifest) WHERE viewed = 0;
+";
+
+/// What a search goes through: repositories that have a tag.
+const V7: &str = "
+CREATE TABLE search_rows (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,      -- the order of what is found: what is new comes last
+    repository  INTEGER NOT NULL UNIQUE REFERENCES repositories (id) ON DELETE CASCADE,
+    manifest    INTEGER,                        -- whose description it is, there or gone; NULL: it could not be read
+    name        TEXT NOT NULL,                  -- of the repository, so that a search reads this table alone
+    description TEXT NOT NULL,
+    folded      TEXT                            -- the description in lower case, where that is another text
+) STRICT;
+";
+
 /// The newest schema version that this program knows.
 pub(super) fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
@@ -451,7 +505,11 @@ mod tests {
     fn hot_questions_walk_an_index() {
         let mut connection = Connection::open_in_memory().expect("a database in memory");
         migrate(&mut connection, 0).expect("migrates");
-        for sql in super::super::HOT_SQL.iter().chain(super::super::access::HOT_SQL) {
+        for sql in super::super::HOT_SQL
+            .iter()
+            .chain(super::super::access::HOT_SQL)
+            .chain(super::super::images::HOT_SQL)
+        {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
             let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
             let plan: Vec<String> = statement

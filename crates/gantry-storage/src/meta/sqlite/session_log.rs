@@ -18,7 +18,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use gantry_oci::UploadId;
+use gantry_oci::{RepoName, UploadId};
 
 use super::value::{algorithm_from_number, algorithm_to_number};
 use crate::clock::Timestamp;
@@ -239,7 +239,7 @@ fn decode(kind: u8, id: UploadId, mut body: &[u8]) -> Option<UploadRow> {
     let (repo, owner, hash_state) = (part()?, part()?, part()?.to_vec());
     Some(UploadRow {
         id,
-        repo: std::str::from_utf8(repo).ok()?.parse().ok()?,
+        repo: RepoName::stored(std::str::from_utf8(repo).ok()?).ok()?,
         owner: std::str::from_utf8(owner).ok()?.to_owned(),
         storage,
         algorithm: algorithm_from_number(algorithm)?,

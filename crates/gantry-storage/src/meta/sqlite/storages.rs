@@ -152,7 +152,9 @@ fn links_below(
 /// The repository, if it is at the prefix or below it.
 fn below(prefix: &str, name: &str) -> Option<RepoName> {
     let rest = name.strip_prefix(prefix)?;
-    (prefix.is_empty() || rest.is_empty() || rest.starts_with('/')).then(|| name.parse().ok()).flatten()
+    (prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+        .then(|| RepoName::stored(name).ok())
+        .flatten()
 }
 
 fn link(row: &Row<'_>, repo: &RepoName) -> rusqlite::Result<Link> {

@@ -7,7 +7,7 @@ use gantry_oci::{Digest, RepoName};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::cache::Key;
-use super::value::{DigestColumn, integer, parsed, unsigned};
+use super::value::{DigestColumn, integer, name, unsigned};
 use super::writer::Batch;
 use super::{blobs, failure, manifests, repos, uploads};
 use crate::clock::Timestamp;
@@ -56,7 +56,7 @@ pub(super) fn candidates(
                 let (since, repository, blob): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 Ok(Candidate {
                     kind,
-                    repo: parsed(row, 3)?,
+                    repo: name(row, 3)?,
                     digest: row.get::<_, DigestColumn>(4)?.0,
                     size: unsigned(row, 5)?,
                     since: Timestamp(since),
@@ -71,7 +71,7 @@ pub(super) fn candidates(
                 let (since, manifest): (i64, i64) = (row.get(0)?, row.get(1)?);
                 Ok(Candidate {
                     kind,
-                    repo: parsed(row, 2)?,
+                    repo: name(row, 2)?,
                     digest: row.get::<_, DigestColumn>(3)?.0,
                     size: unsigned(row, 4)?,
                     since: Timestamp(since),
@@ -100,7 +100,7 @@ pub(super) fn deleted_subjects(
     let read = |row: &Row<'_>| {
         let (since, repository): (i64, i64) = (row.get(0)?, row.get(1)?);
         Ok(DeletedSubject {
-            repo: parsed(row, 2)?,
+            repo: name(row, 2)?,
             digest: row.get::<_, DigestColumn>(3)?.0,
             since: Timestamp(since),
             cursor: Cursor { since, major: repository, minor: row.get(3)? },

@@ -1,10 +1,11 @@
 //! Tags.
 
+use gantry_oci::v1::ImageId;
 use gantry_oci::{Digest, RepoName, Tag};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::cache::Key;
-use super::value::{DigestColumn, integer, parsed};
+use super::value::{DigestColumn, ImageColumn, integer, parsed};
 use super::writer::Batch;
 use super::{failure, manifests, repos};
 use crate::failpoint::Point;
@@ -40,23 +41,26 @@ pub(super) fn page(
         .map(Some)
 }
 
-/// Points a tag at a manifest.
+/// Points a tag at a manifest, and says under which image's id v1 knows it; a tag that stays where it is keeps the one it has.
 pub(super) fn set(
     batch: &mut Batch<'_>,
     repo: &RepoName,
     repository: i64,
     tag: &Tag,
     manifest: i64,
+    image: Option<&ImageId>,
     now: i64,
 ) -> rusqlite::Result<()> {
     let before = target(batch.connection, repository, tag)?;
     batch
         .connection
         .prepare_cached(
-            "INSERT INTO tags (repository, name, manifest, updated) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest, updated = excluded.updated",
+            "INSERT INTO tags (repository, name, manifest, updated, image, viewed) VALUES (?1, ?2, ?3, ?4, ?5, 0)
+             ON CONFLICT (repository, name) DO UPDATE SET
+                 manifest = excluded.manifest, updated = excluded.updated, viewed = 0,
+                 image = coalesce(excluded.image, iif(manifest = excluded.manifest, image, NULL))",
         )?
-        .execute((repository, tag.as_str(), manifest, now))?;
+        .execute((repository, tag.as_str(), manifest, now, image.copied().map(ImageColumn)))?;
     failure::hit(Point::TagSet)?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
     match before {

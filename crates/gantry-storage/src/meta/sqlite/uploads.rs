@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gantry_oci::{Digest, Hasher, RepoName, UploadId};
 use rusqlite::{Connection, Error, OptionalExtension, Row};
 
-use super::value::{algorithm_from_number, algorithm_to_number, integer, parsed, unsigned};
+use super::value::{algorithm_from_number, algorithm_to_number, integer, name, parsed, unsigned};
 use super::writer::Batch;
 use crate::clock::Timestamp;
 use crate::meta::UploadRow;
@@ -111,7 +111,7 @@ fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
     let algorithm: i64 = row.get(3)?;
     Ok(UploadRow {
         id: parsed(row, 0)?,
-        repo: parsed(row, 1)?,
+        repo: name(row, 1)?,
         owner: row.get(2)?,
         storage: StorageId(row.get(9)?),
         algorithm: algorithm_from_number(algorithm).ok_or(Error::IntegralValueOutOfRange(3, algorithm))?,

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use gantry_oci::{Algorithm, Digest};
+use gantry_oci::v1::ImageId;
+use gantry_oci::{Algorithm, Digest, RepoName};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Error, Row};
 
@@ -27,6 +28,23 @@ impl FromSql for DigestColumn {
         let algorithm =
             algorithm_from_number(i64::from(*number)).ok_or(FromSqlError::OutOfRange(i64::from(*number)))?;
         Digest::from_bytes(algorithm, hash).map(DigestColumn).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+/// The id of an image as a column: its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct ImageColumn(pub(super) ImageId);
+
+impl ToSql for ImageColumn {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(&self.0.bytes()[..]))
+    }
+}
+
+impl FromSql for ImageColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ImageColumn> {
+        let bytes = value.as_blob()?.try_into().map_err(|_| FromSqlError::InvalidType)?;
+        Ok(ImageColumn(ImageId::from_bytes(bytes)))
     }
 }
 
@@ -66,4 +84,11 @@ where
     text.parse().map_err(|error: T::Err| {
         Error::FromSqlConversionFailure(column, Type::Text, error.to_string().into())
     })
+}
+
+/// The name of a repository, which may be a staging place.
+pub(super) fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<RepoName> {
+    let text = row.get_ref(column)?.as_str()?;
+    RepoName::stored(text)
+        .map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, error.to_string().into()))
 }

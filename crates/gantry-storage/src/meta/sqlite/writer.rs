@@ -25,6 +25,7 @@ use super::cache::ExactCache;
 use super::lazy::{LazyUploads, Waiting};
 pub(super) use super::operation::Batch;
 use super::operation::{Operation, Pending, stopped};
+use super::search::Changes;
 use super::{failure, schema, uploads};
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::{Result, StorageError};
@@ -67,6 +68,8 @@ pub(super) struct Shared {
     pub(super) lazy: LazyUploads,
     /// Entries of the audit log, and uses of tokens, that wait.
     pub(super) soon: Soon,
+    /// Repositories that a search has to look at anew.
+    pub(super) changes: Changes,
     /// See [`crate::meta::access::AccessRows::access_generation`].
     pub(super) access_generation: AtomicU64,
     pub(super) health: Health,
@@ -395,6 +398,7 @@ impl State {
         let committed = self.commit();
         self.shared.cache.unmark(batch.keys());
         committed.map_err(|error| self.abandon("committing", &error))?;
+        self.shared.changes.note(batch.keys());
         self.shared.uploads_open.fetch_add(batch.uploads_delta(), Ordering::Relaxed);
         if batch.changes_access() {
             self.shared.access_generation.fetch_add(1, Ordering::Release);

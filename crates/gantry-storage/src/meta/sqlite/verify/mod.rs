@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 
 use self::walk::Abandoned;
 use super::cache::{Key, KeyRef};
-use super::value::{DigestColumn, integer, parsed, unsigned};
+use super::value::{DigestColumn, integer, name, unsigned};
 use super::writer::Batch;
 use super::{SqliteMeta, blobs, referrers, repos, tags};
 use crate::clock::Timestamp;
@@ -212,7 +212,7 @@ fn holders(
 ) -> rusqlite::Result<Vec<RepoName>> {
     connection
         .prepare_cached(HOLDERS)?
-        .query_map((DigestColumn(*digest), storage.0, integer(limit)), |row| parsed(row, 0))?
+        .query_map((DigestColumn(*digest), storage.0, integer(limit)), |row| name(row, 0))?
         .collect()
 }
 

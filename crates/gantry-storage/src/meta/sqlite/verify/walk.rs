@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row as SqlRow};
 
-use super::super::value::{DigestColumn, integer, parsed, unsigned};
+use super::super::value::{DigestColumn, integer, name, unsigned};
 use super::is_whole;
 use crate::clock::Timestamp;
 use crate::meta::storages::StorageId;
@@ -61,7 +61,7 @@ pub(super) fn dangling(
         .prepare_cached(DANGLING)?
         .query_map((first, last, integer(limit)), |row| {
             Ok(DanglingEdge {
-                repo: parsed(row, 0)?,
+                repo: name(row, 0)?,
                 manifest: row.get::<_, DigestColumn>(1)?.0,
                 is_manifest: row.get::<_, i64>(2)? == KIND_MANIFEST,
                 target: row.get::<_, DigestColumn>(3)?.0,
@@ -115,7 +115,7 @@ fn manifest_row(row: &SqlRow<'_>) -> rusqlite::Result<ManifestRow> {
     let digest = row.get::<_, DigestColumn>(3)?.0;
     let content = row.get_ref(6)?.as_blob()?;
     Ok(ManifestRow {
-        repo: parsed(row, 2)?,
+        repo: name(row, 2)?,
         digest,
         size: unsigned(row, 4)?,
         damaged_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
