@@ -10,7 +10,7 @@ mod flights;
 mod index;
 mod mirror;
 
-pub(crate) use index::{Granted, Index, IndexError, Relayed};
+pub(crate) use index::{INDEX_BODY_MAX, Index, IndexError};
 pub(crate) use mirror::{Described, Mirror, MirrorError, MirrorLayer, Order};
 
 /// Why another server cannot be asked at all: the configuration.

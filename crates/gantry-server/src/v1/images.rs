@@ -9,7 +9,7 @@ use gantry_oci::{Digest, RepoName};
 use gantry_storage::{BlobContent, StoredBlob, StoredImage, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Context, done};
+use super::{Context, delegate, done};
 use crate::auth::Identity;
 use crate::http::blob::{Unserved, serve};
 use crate::http::legacy::Failure;
@@ -32,6 +32,7 @@ const PAYLOAD_CHECKSUM: HeaderName = HeaderName::from_static("x-docker-payload-c
 /// GET and HEAD of what is short.
 pub(super) async fn get(cx: &Context<'_>, id: &ImageId, part: ImagePart) -> Result<Response, Failure> {
     let repo = cx.caller.reads(cx.app, id).await?;
+    delegate::check_layer(cx, &repo, id).await?;
     let image = cx.app.registry.whole_image(&repo, id, cx.asked()).await?;
     let mut response = if conditional::unchanged_since(&cx.parts.headers) {
         empty(StatusCode::NOT_MODIFIED)
@@ -106,6 +107,7 @@ fn keep(cx: &Context<'_>, repo: &RepoName, headers: &mut HeaderMap) {
 pub(super) async fn layer(cx: &Context<'_>, id: &ImageId) -> Result<Response, Failure> {
     let registry = &cx.app.registry;
     let repo = cx.caller.reads(cx.app, id).await?;
+    delegate::check_layer(cx, &repo, id).await?;
     let image = registry.whole_image(&repo, id, cx.asked()).await?;
     let digest = image.layer.as_ref().ok_or(ImageError::Unknown)?.digest;
     let mut response = if conditional::unchanged_since(&cx.parts.headers) {
@@ -161,6 +163,7 @@ pub(super) async fn put(
     let repo = cx.caller.writes()?;
     match part {
         ImagePart::Json => {
+            delegate::check_owned(cx, id).await?;
             let json = body.collect(JSON_MAX).await?;
             let may_pull = |repo: &RepoName| cx.may_pull(repo);
             let sources = ImageSources { staging: Some(&cx.caller.staging), may_pull: &may_pull };

@@ -4,6 +4,7 @@
 //! whether, act, render. Failures become answers in [`crate::http::legacy`]. Images are [`crate::registry`]'s matter.
 
 mod caller;
+mod delegate;
 mod images;
 mod index;
 mod properties;
@@ -148,6 +149,13 @@ async fn answer(
 ) -> Result<Response, Failure> {
     if let Ok(Request::Ping) = request {
         return Ok(index::ping(app));
+    }
+    if let (Some(index), Ok(request)) = (&app.index, &request)
+        && delegate::is_for_index(request, parts)
+    {
+        switched_on(app, request)?;
+        plain_body(&parts.headers)?;
+        return Box::pin(delegate::relay(app, index, (peer, parts), request, body, met)).await;
     }
     let caller = Caller::of(app, peer, parts, met).await?;
     let request = request?;
