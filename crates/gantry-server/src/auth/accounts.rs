@@ -56,7 +56,9 @@ mod tests {
         for good in ["a@example.com", "jörg@example.com", "a.b+c@[::1]".replace(':', "").as_str()] {
             assert!(is_email(good), "{good}");
         }
-        for bad in ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\n", "<a@b>", &format!("a@{}", "b".repeat(255))] {
+        for bad in
+            ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\n", "<a@b>", &format!("a@{}", "b".repeat(255))]
+        {
             assert!(!is_email(bad), "{bad:?}");
         }
     }

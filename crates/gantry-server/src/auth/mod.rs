@@ -56,8 +56,8 @@ use lookup::Lookup;
 use pace::Standing;
 use remember::Remember;
 use sign_ups::SignUps;
-use waiting::Waiting;
 pub use v1::V1Token;
+use waiting::Waiting;
 pub use waiting::network;
 
 /// Credentials that are nobody's, or cannot be checked.

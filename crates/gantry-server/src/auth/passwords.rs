@@ -50,9 +50,7 @@ impl Auth {
                 self.failures.succeeded(&name, address);
             }
             Ok(_) => {}
-            Err(
-                AuthError::Refused | AuthError::Disabled | AuthError::BadToken(_) | AuthError::NoToken,
-            ) => {
+            Err(AuthError::Refused | AuthError::Disabled | AuthError::BadToken(_) | AuthError::NoToken) => {
                 self.failures.failed(&name, address, Instant::now());
             }
             Err(_) => {}

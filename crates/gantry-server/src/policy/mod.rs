@@ -221,12 +221,7 @@ pub fn decide_instead(identity: Identity, request: Request, rules: &Arc<Rules>) 
 ///
 /// # Errors
 /// Why not.
-pub fn may(
-    identity: &Identity,
-    repository: &RepoName,
-    action: Action,
-    rules: &Rules,
-) -> Result<(), Denied> {
+pub fn may(identity: &Identity, repository: &RepoName, action: Action, rules: &Rules) -> Result<(), Denied> {
     let scopes = || vec![Scope::repository(repository, Actions::of(&[action]))];
     rules
         .right(identity, repository.as_str(), action)

@@ -11,7 +11,7 @@ mod index;
 mod mirror;
 
 pub(crate) use index::{INDEX_BODY_MAX, Index, IndexError};
-pub(crate) use mirror::{Described, Mirror, MirrorError, MirrorLayer, Order};
+pub(crate) use mirror::{Mirror, MirrorError, MirrorLayer, Order};
 
 /// Why another server cannot be asked at all: the configuration.
 #[derive(Debug, thiserror::Error)]

@@ -152,9 +152,7 @@ pub(super) async fn check_owned(cx: &Context<'_>, id: &ImageId) -> Result<(), Fa
     let (Some(index), Some(token)) = (&cx.app.index, &cx.caller.foreign) else { return Ok(()) };
     match index.owns(&token.authorization, &token.repository, id).await? {
         true => Ok(()),
-        false => {
-            Err(Failure::Said(StatusCode::BAD_REQUEST, "This image does not belong to the repository"))
-        }
+        false => Err(Failure::Said(StatusCode::BAD_REQUEST, "This image does not belong to the repository")),
     }
 }
 

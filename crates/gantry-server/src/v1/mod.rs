@@ -7,6 +7,7 @@ mod caller;
 mod delegate;
 mod images;
 mod index;
+mod mirrored;
 mod properties;
 mod repositories;
 mod search;
@@ -155,12 +156,14 @@ async fn answer(
     {
         switched_on(app, request)?;
         plain_body(&parts.headers)?;
+        mirrored::check_push(app, request, None)?;
         return Box::pin(delegate::relay(app, index, (peer, parts), request, body, met)).await;
     }
     let caller = Caller::of(app, peer, parts, met).await?;
     let request = request?;
     switched_on(app, &request)?;
     plain_body(&parts.headers)?;
+    mirrored::check_push(app, &request, caller.repository.as_ref())?;
     let cx = Context { app, peer, parts, id, caller, head: parts.method == http::Method::HEAD };
     dispatch(&cx, request, body).await
 }

@@ -6,7 +6,7 @@ use gantry_oci::{Reference, RepoName, Tag};
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
-use super::{Context, done, json};
+use super::{Context, done, json, mirrored};
 use crate::config::Deletable;
 use crate::http::legacy::Failure;
 use crate::http::{RequestBody, Response};
@@ -29,13 +29,13 @@ impl Serialize for Object<'_> {
 /// GET of all tags: an object.
 pub(super) async fn tags(cx: &Context<'_>, name: &V1Name) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    json(&Object(&cx.app.registry.image_tags(&repo).await?))
+    json(&Object(&mirrored::tags(cx, &repo).await?))
 }
 
 /// GET of a tag: the id of its image.
 pub(super) async fn tag(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    json(&cx.app.registry.image_of_tag(&repo, tag).await?)
+    json(&mirrored::tag(cx, &repo, tag).await?)
 }
 
 /// PUT of a tag: from now on others see the image.
@@ -104,7 +104,7 @@ struct TagInfo {
 pub(super) async fn info(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
     // There is such a tag, or 404.
-    cx.app.registry.image_of_tag(&repo, tag).await?;
+    mirrored::tag(cx, &repo, tag).await?;
     json(&TagInfo {
         last_update: None,
         docker_version: None,

@@ -35,14 +35,15 @@ pub(super) fn issue(
 ) -> Result<TokenFields, Failure> {
     let lifetime = app.config.settings.v1.token_lifetime.0;
     let claimed = (repository.written(), actions(access));
-    let issued = app.access.auth.issue_v1(identity, service, claimed, lifetime).map_err(|error| match error {
-        SignError::TooLong => {
-            Failure::Said(StatusCode::BAD_REQUEST, "the account is in too many groups for a token")
-        }
-        SignError::NoKey | SignError::Failed => {
-            Failure::Registry(RegistryError::Internal("a token could not be signed"))
-        }
-    })?;
+    let issued =
+        app.access.auth.issue_v1(identity, service, claimed, lifetime).map_err(|error| match error {
+            SignError::TooLong => {
+                Failure::Said(StatusCode::BAD_REQUEST, "the account is in too many groups for a token")
+            }
+            SignError::NoKey | SignError::Failed => {
+                Failure::Registry(RegistryError::Internal("a token could not be signed"))
+            }
+        })?;
     app.metrics.token_issued("v1");
     Ok(TokenFields { signature: issued.token, repository: repository.clone(), access })
 }

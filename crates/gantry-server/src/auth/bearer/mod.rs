@@ -249,9 +249,8 @@ impl Bearer {
             return Err(TokenError::Malformed);
         }
         let keys = self.keys.load();
-        let counts = |known: &Arc<Verified>| {
-            keys.verifies_with(&known.kid, known.claims.login.lifetime_max(), now)
-        };
+        let counts =
+            |known: &Arc<Verified>| keys.verifies_with(&known.kid, known.claims.login.lifetime_max(), now);
         let verified = match self.seen.get(token).filter(counts) {
             Some(known) => known,
             None => {

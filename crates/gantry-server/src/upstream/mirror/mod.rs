@@ -231,6 +231,13 @@ impl Mirror {
         Ok(MirrorLayer::Coming(BlobBytes::Stored(Arc::new(Filling { fill, size })), size))
     }
 
+    /// Waits until an image is here, all of it.
+    pub(crate) async fn store(&self, order: &Order, id: &ImageId) -> Result<()> {
+        let chain = self.chain(order, id).await?;
+        let ended = self.fill(order, &chain)?.until(|progress| progress.stored.is_some()).await?;
+        ended.stored.unwrap_or(Err(MirrorError::Missing))
+    }
+
     /// The one that is under way, or a new one.
     fn fill(&self, order: &Order, chain: &[ImageId]) -> Result<Arc<Fill>> {
         let id = chain.first().ok_or(MirrorError::Missing)?;
