@@ -1,9 +1,12 @@
 //! The v1 API as its clients see it: Docker 1.0 to 1.10, played request by request.
 //!
 //! [`docker`] is the actor, [`content`] makes images as they were then, [`vectors`] holds both against values that every
-//! implementation must give. Rules and the tests that hold them are in `docs/v1.md`.
+//! implementation must give; [`foreign`] is somebody else's Index and registry. Rules and the tests that hold them are in `docs/v1.md`.
 
 mod content;
+mod delegation;
 mod docker;
+mod foreign;
+mod mirror;
 mod steps;
 mod vectors;

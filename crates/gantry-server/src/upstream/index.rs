@@ -86,8 +86,6 @@ pub(crate) struct Relayed {
     pub(crate) status: StatusCode,
     /// `X-Docker-Token`, `WWW-Authenticate`, `Content-Type`, where the Index sent them.
     pub(crate) headers: HeaderMap,
-    /// Whether the Index said where images are: that is for us to say.
-    pub(crate) endpoints: bool,
     pub(crate) body: Bytes,
 }
 
@@ -264,7 +262,7 @@ impl Index {
             let short = said.get(&name).filter(|value| value.len() <= HEADER_MAX);
             headers.extend(short.cloned().map(|value| (name, value)));
         }
-        Ok(Relayed { status, headers, endpoints: said.contains_key(X_DOCKER_ENDPOINTS), body })
+        Ok(Relayed { status, headers, body })
     }
 
     fn key(&self, parts: &[&[u8]]) -> Key {
