@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use gantry_oci::v1::ImageId;
 use gantry_oci::{Digest, Manifest, ManifestKind, ManifestRules, Reference, RepoName, Tag};
 use gantry_storage::{Deleted, NewManifest, PutManifest, StoredManifest, TagLocks, Terms};
 
@@ -16,6 +17,21 @@ pub struct ManifestPut {
     pub digest: Digest,
     /// The subject that it was attached to.
     pub subject: Option<Digest>,
+}
+
+/// A manifest that is all here.
+pub(super) struct ManifestToStore<'a> {
+    /// Of `bytes`.
+    pub(super) digest: Digest,
+    pub(super) bytes: Bytes,
+    /// What it is said to be.
+    pub(super) content_type: Option<&'a str>,
+    /// Tags to point at it.
+    pub(super) tags: Vec<Tag>,
+    /// Tags that may not be moved.
+    pub(super) locks: TagLocks,
+    /// The image of the repository that it was made of.
+    pub(super) image: Option<ImageId>,
 }
 
 impl Registry {
@@ -78,6 +94,17 @@ impl Registry {
                 Digest::sha256(&bytes)
             }
         };
+        let manifest = ManifestToStore { digest, bytes, content_type, tags, locks, image: None };
+        let subject = self.store_manifest(repo, manifest).await?;
+        Ok(ManifestPut { digest, subject })
+    }
+
+    /// Stores a manifest whose digest is known; gives its subject.
+    pub(super) async fn store_manifest(
+        &self,
+        repo: &RepoName,
+        ManifestToStore { digest, bytes, content_type, tags, locks, image }: ManifestToStore<'_>,
+    ) -> Result<Option<Digest>> {
         let rules = ManifestRules { extra_media_types: &self.limits.manifest_types };
         let manifest = Manifest::parse(content_type, &bytes, &rules)?;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
@@ -86,7 +113,7 @@ impl Registry {
             digest,
             bytes,
             tags,
-            image: None,
+            image,
             locks,
             subject,
             blobs: manifest.required_blobs(),
@@ -100,7 +127,7 @@ impl Registry {
             annotations: manifest.annotations,
         };
         match self.meta.put_manifest(new).await? {
-            PutManifest::Stored => Ok(ManifestPut { digest, subject }),
+            PutManifest::Stored => Ok(subject),
             PutManifest::Missing(missing) => Err(RegistryError::ManifestReferencesUnknown(missing)),
             PutManifest::NoImage => Err(super::ImageError::Unknown.into()),
             PutManifest::Locked(locked) => Err(RegistryError::TagLocked(locked)),

@@ -25,6 +25,7 @@ use gantry_oci::v1::Platform;
 use gantry_storage::failpoint::{self, Point};
 use gantry_storage::{MetaStore, Storage, StorageError, Storages, Store, Terms};
 
+use images::Images;
 use locks::DigestLocks;
 use placement::Places;
 
@@ -83,6 +84,7 @@ pub struct Registry {
     places: Places,
     limits: Limits,
     uploads: Uploads,
+    images: Images,
     locks: Arc<DigestLocks>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
@@ -104,6 +106,7 @@ impl Registry {
             places,
             limits,
             uploads,
+            images: Images::default(),
             locks,
             sweeping,
             verifier,

@@ -4,14 +4,22 @@
 //! clients pushed finds images that are derived of the manifest. Who may do any of this, and in which repository an id is to be looked
 //! for, is decided before.
 
+mod files;
+mod layer;
+mod link;
+mod push;
+mod tag;
+mod view;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
-use gantry_oci::v1::{Checksums, ImageId};
-use gantry_oci::{Digest, RepoName, Tag};
-use gantry_storage::{StoredImage, TagLocks};
+use gantry_oci::v1::ImageId;
+use gantry_oci::{Digest, RepoName};
+use gantry_storage::{Deleted, TagLocks};
+use tokio::sync::Semaphore;
 
-use super::{Asked, ByteSource, Registry, Result};
+use super::locks::Locks;
+use super::{Registry, RegistryError, Result};
 
 /// Where an image may be taken from that is not in the repository yet.
 #[derive(Clone, Copy)]
@@ -69,74 +77,48 @@ pub enum ImageError {
     LayerFormat,
 }
 
-#[expect(unused_variables, clippy::todo, clippy::unused_async, missing_docs, reason = "under construction")]
+/// How many layers are read again at once, for pushes and for those who only look: the one must not wait for the other.
+const AT_ONCE: usize = 2;
+
+/// How many repositories are asked for an image.
+const CANDIDATES: usize = 256;
+
+/// What goes on with images in this process.
+pub(super) struct Images {
+    /// To read a layer again for a push.
+    pushing: Arc<Semaphore>,
+    /// The same for a list of files.
+    looking: Arc<Semaphore>,
+    /// One look through a repository's manifests at a time, by the digest of its name.
+    deriving: Locks<Digest>,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        let permits = || Arc::new(Semaphore::new(AT_ONCE));
+        Self { pushing: permits(), looking: permits(), deriving: Locks::default() }
+    }
+}
+
 impl Registry {
-    /// The image in this repository, in any state: derived now if it can be.
-    pub async fn image(&self, repo: &RepoName, id: &ImageId) -> Result<Arc<StoredImage>> {
-        todo!()
-    }
-    /// The image, complete: else [`ImageError::InProgress`].
-    pub async fn whole_image(&self, repo: &RepoName, id: &ImageId, asked: Asked) -> Result<Arc<StoredImage>> {
-        todo!()
-    }
-    /// Repositories that have an image of this id, staging places too, by name, a bounded number.
+    /// Repositories that have an image of this id in any state, staging places too, by name, a bounded number. Images of manifests at
+    /// which nobody looked yet are not known.
+    ///
+    /// # Errors
+    /// The store failed.
     pub async fn repositories_with_image(&self, id: &ImageId) -> Result<Vec<RepoName>> {
-        todo!()
+        Ok(self.meta.repositories_with_image(id, CANDIDATES).await?)
     }
-    /// PUT json. A parent that is not in `repo` is linked from `sources`.
-    pub async fn begin_image(
-        &self,
-        repo: &RepoName,
-        id: &ImageId,
-        json: Bytes,
-        sources: ImageSources<'_>,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// PUT layer. In a task of its own: who hangs up leaves nothing half done.
-    pub async fn put_image_layer(
-        &self,
-        repo: &RepoName,
-        owner: &str,
-        id: &ImageId,
-        length: Option<u64>,
-        body: ByteSource,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// PUT checksum.
-    pub async fn complete_image(&self, repo: &RepoName, id: &ImageId, checksums: &Checksums) -> Result<()> {
-        todo!()
-    }
-    /// GET tags: every tag that has an image, by name.
-    pub async fn image_tags(&self, repo: &RepoName) -> Result<Vec<(String, ImageId)>> {
-        todo!()
-    }
-    /// GET tags/T.
-    pub async fn image_of_tag(&self, repo: &RepoName, tag: &Tag) -> Result<ImageId> {
-        todo!()
-    }
-    /// PUT tags/T. Takes the image from `sources` when it is not in `repo`. Gives the digest of the manifest.
-    pub async fn tag_image(
-        &self,
-        repo: &RepoName,
-        tag: Tag,
-        id: &ImageId,
-        sources: ImageSources<'_>,
-        locks: TagLocks,
-    ) -> Result<Digest> {
-        todo!()
-    }
-    /// DELETE of a repository: tags, manifests, images.
+
+    /// Removes a repository: tags, manifests, images. What was there of blobs goes with the next sweeps.
+    ///
+    /// # Errors
+    /// There is none, a tag of it is held, or the store failed.
     pub async fn delete_repository(&self, repo: &RepoName, locks: &TagLocks) -> Result<()> {
-        todo!()
-    }
-    /// GET files: the JSON array.
-    pub async fn image_files(&self, repo: &RepoName, id: &ImageId) -> Result<Bytes> {
-        todo!()
-    }
-    /// GET diff: the JSON object.
-    pub async fn image_diff(&self, repo: &RepoName, id: &ImageId) -> Result<Bytes> {
-        todo!()
+        match self.meta.delete_repository(repo, locks).await? {
+            Deleted::Done => Ok(()),
+            Deleted::Unknown => Err(ImageError::RepositoryUnknown.into()),
+            Deleted::Locked(locked) => Err(RegistryError::TagLocked(locked)),
+        }
     }
 }

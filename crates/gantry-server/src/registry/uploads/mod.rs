@@ -145,21 +145,36 @@ impl Uploads {
         in_own_task(async move {
             let sink = inner.sink(false);
             let mut data = session.data_handle().lock_owned().await;
-            let result = match session.receive(&mut data, &mut body, &sink).await {
-                Ok(0) if digest != Digest::of(digest.algorithm(), b"") => {
-                    session.save(&data, &inner.sink(true))?;
-                    return Ok(Started::Waiting(Progress { upload: session.id, offset: 0 }));
-                }
-                Ok(received) => match check_length(length, received) {
-                    Ok(()) => inner.finish(&session, &mut data, digest).await,
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            };
-            if result.is_err() {
-                inner.close(&session, &mut data).await?;
+            let received = session.receive(&mut data, &mut body, &sink).await;
+            if matches!(received, Ok(0)) && digest != Digest::of(digest.algorithm(), b"") {
+                session.save(&data, &inner.sink(true))?;
+                return Ok(Started::Waiting(Progress { upload: session.id, offset: 0 }));
             }
-            result.map(|()| Started::Stored)
+            inner.keep(&session, &mut data, (length, received), Some(digest)).await?;
+            Ok(Started::Stored)
+        })
+        .await
+    }
+
+    /// Stores whatever comes in one request, and tells what it is known by and how many bytes it has.
+    ///
+    /// # Errors
+    /// The bytes are too many, did not arrive, or the store failed: nothing stays.
+    pub async fn store_unnamed(
+        &self,
+        repo: &RepoName,
+        owner: &str,
+        length: Option<u64>,
+        mut body: ByteSource,
+    ) -> Result<(Digest, u64)> {
+        self.0.check_size(0, length)?;
+        let session = self.0.begin(repo, owner, Algorithm::Sha256)?;
+        let inner = Arc::clone(&self.0);
+        in_own_task(async move {
+            let sink = inner.sink(false);
+            let mut data = session.data_handle().lock_owned().await;
+            let received = session.receive(&mut data, &mut body, &sink).await;
+            inner.keep(&session, &mut data, (length, received), None).await
         })
         .await
     }
@@ -434,6 +449,27 @@ impl Inner {
         pass(Point::UploadSaved)?;
         received?;
         whole
+    }
+
+    /// Makes a blob of all that came in one request, or lets go of it. `expected`: the digest that it must have.
+    async fn keep(
+        &self,
+        session: &Session,
+        data: &mut Data,
+        (announced, received): (Option<u64>, Result<u64>),
+        expected: Option<Digest>,
+    ) -> Result<(Digest, u64)> {
+        let kept = match received.and_then(|received| check_length(announced, received).map(|()| received)) {
+            Ok(size) => {
+                let digest = expected.unwrap_or_else(|| data.digest());
+                self.finish(session, data, digest).await.map(|()| (digest, size))
+            }
+            Err(error) => Err(error),
+        };
+        if kept.is_err() {
+            self.close(session, data).await?;
+        }
+        kept
     }
 
     /// Checks the digest and makes the blob of the session's bytes.

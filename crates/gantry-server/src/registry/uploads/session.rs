@@ -82,6 +82,16 @@ impl Data {
         }
     }
 
+    /// What the bytes so far are known by. No request must be writing.
+    pub(super) fn digest(&self) -> Digest {
+        match self {
+            Data::Buffered { algorithm, bytes } => Digest::of(*algorithm, bytes),
+            Data::Staged { hasher, .. } => hasher.finish(),
+            Data::Published { digest, .. } => *digest,
+            Data::Closed => Digest::sha256(b""),
+        }
+    }
+
     /// Ends the writing of a request: waits for what is in flight and takes over offset and hash.
     pub(super) async fn settle(&mut self) -> Result<(), StorageError> {
         let Data::Staged { hasher, offset, writer, head } = self else { return Ok(()) };
