@@ -3,10 +3,12 @@
 //! [`docker`] is the actor, [`content`] makes images as they were then, [`vectors`] holds both against values that every
 //! implementation must give; [`foreign`] is somebody else's Index and registry. Rules and the tests that hold them are in `docs/v1.md`.
 
+mod answers;
 mod content;
 mod delegation;
 mod docker;
 mod foreign;
 mod mirror;
 mod steps;
+mod switches;
 mod vectors;

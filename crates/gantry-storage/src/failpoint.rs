@@ -94,8 +94,10 @@ points! {
     ImageLayer = "image.layer", "an image has its layer; the layer's link still has its date";
     ImageCompleted = "image.completed", "an image is complete, not committed";
     ImagesDerived = "image.derived", "the images of a manifest are there; nothing says that they are the manifest";
+    ImageLinked = "image.linked", "one image of a chain is linked from another repository; those above it are not";
     ImageViewed = "image.viewed", "an image and a manifest are the same thing, not committed";
     ImageRemoved = "image.removed", "an image is gone; its layer and its parent are still held";
+    RepositoryEmptying = "repository.emptying", "a part of what a repository had is gone, not committed";
     TagSet = "tag.set", "a tag points to its manifest, not committed";
     TagDeleted = "tag.deleted", "a tag is gone, not committed";
 

@@ -3,7 +3,8 @@
 //! A client that was told "this blob is there" (201 on an upload or a mount, 200 on a HEAD) may rely on it for the grace
 //! period: it will not upload the blob, and name it in a manifest. So a link between a repository and a blob that no manifest
 //! of the repository names carries a date, and everybody who is told renews it. A link that a manifest names has no date;
-//! it gets one when the last such manifest goes. The same holds for manifests that neither a tag nor an index names.
+//! it gets one when the last such manifest goes. The same holds for manifests that neither a tag nor an index names, and
+//! for images of v1 that neither a manifest nor another image needs.
 //!
 //! Nothing here reads a clock, a row or a file: the engine gathers the facts inside of the transaction that acts on them. The
 //! model in `tests/model.rs` plays pushers, deleters and the sweep against each other and calls these functions too;
@@ -72,6 +73,15 @@ impl Terms {
         }
     }
 
+    /// Whether an image of v1 goes that was pushed.
+    #[must_use]
+    pub fn image(self, facts: ImageFacts, now: Timestamp) -> Verdict {
+        match facts.idle_since {
+            Some(since) if !facts.held => self.unnamed(since, facts.uploading, now),
+            _ => Verdict::Keep(Reason::Held),
+        }
+    }
+
     /// Whether goes what nothing names.
     fn unnamed(self, since: Timestamp, uploading: bool, now: Timestamp) -> Verdict {
         if since > self.cutoff(now) {
@@ -101,7 +111,7 @@ pub fn may_remove_file(has_row: bool) -> bool {
 pub struct LinkFacts {
     /// Its date.
     pub unreferenced_since: Option<Timestamp>,
-    /// Whether a manifest of the repository names the blob.
+    /// Whether a manifest or an image of the repository names the blob.
     pub referenced: bool,
     /// Whether an upload into the repository is under way: its manifest may name what came before.
     pub uploading: bool,
@@ -118,6 +128,17 @@ pub struct ManifestFacts {
     pub listed: bool,
     /// Whether its subject is in the repository.
     pub subject_there: bool,
+    /// Whether an upload into the repository is under way.
+    pub uploading: bool,
+}
+
+/// What the transaction knows of an image of v1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// Its date: of the last step of its push, of the last time that somebody was told of it, or of the end of what held it.
+    pub idle_since: Option<Timestamp>,
+    /// Whether a manifest is made of it, or another image stands on it.
+    pub held: bool,
     /// Whether an upload into the repository is under way.
     pub uploading: bool,
 }
@@ -142,6 +163,8 @@ pub enum Reason {
     Listed,
     /// The manifest that it refers to is there (again).
     SubjectThere,
+    /// A manifest is made of the image, or another image stands on it.
+    Held,
     /// A client was told within the grace period that it is there.
     Promised,
     /// An upload into the repository is under way, whose manifest may name it.
@@ -164,6 +187,7 @@ impl Reason {
             Reason::Tagged => "a tag points at it",
             Reason::Listed => "an index lists it",
             Reason::SubjectThere => "its subject is there",
+            Reason::Held => "a manifest or another image needs it",
             Reason::Promised => "a client was told within the grace period that it is there",
             Reason::UploadUnderWay => "an upload into its repository is under way",
         }
@@ -233,5 +257,16 @@ mod tests {
         );
         assert_eq!(at(ManifestFacts { uploading: true, ..idle }, 170), Verdict::Keep(Reason::UploadUnderWay));
         assert_eq!(at(ManifestFacts { idle_since: None, ..idle }, 170), Verdict::Keep(Reason::Referenced));
+    }
+
+    #[test]
+    fn an_image_goes_only_when_nothing_needs_it() {
+        let idle = ImageFacts { idle_since: Some(Timestamp(0)), held: false, uploading: false };
+        let at = |facts, now| TERMS.image(facts, Timestamp(now));
+        assert_eq!(at(idle, 170), Verdict::Remove);
+        assert_eq!(at(idle, 169), Verdict::Keep(Reason::Promised));
+        assert_eq!(at(ImageFacts { held: true, ..idle }, 170), Verdict::Keep(Reason::Held));
+        assert_eq!(at(ImageFacts { idle_since: None, ..idle }, 170), Verdict::Keep(Reason::Held));
+        assert_eq!(at(ImageFacts { uploading: true, ..idle }, 170), Verdict::Keep(Reason::UploadUnderWay));
     }
 }

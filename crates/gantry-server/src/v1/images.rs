@@ -200,7 +200,7 @@ pub(super) async fn put(
         ImagePart::Json => {
             delegate::check_owned(cx, id).await?;
             let json = body.collect(JSON_MAX).await?;
-            let may_pull = |repo: &RepoName| cx.may_pull(repo);
+            let may_pull = |repo: &RepoName| cx.caller.may_pull(repo);
             let sources = ImageSources { staging: Some(&cx.caller.staging), may_pull: &may_pull };
             registry.begin_image(&repo, id, json, sources).await?;
         }

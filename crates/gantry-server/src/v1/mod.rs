@@ -14,8 +14,6 @@ mod search;
 mod token;
 mod users;
 
-use gantry_oci::RepoName;
-use gantry_oci::access::Action;
 use gantry_oci::v1::{Endpoint, ImagePart, Request, RequestError, is_v1};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -44,11 +42,6 @@ impl Context<'_> {
         if self.head { registry::Asked::WhetherItIsThere } else { registry::Asked::ToRead }
     }
 
-    /// Whether the caller may take images from a repository.
-    fn may_pull(&self, repo: &RepoName) -> bool {
-        self.caller.rules.right(&self.caller.identity, repo.as_str(), Action::Pull).is_ok()
-    }
-
     /// The name under which the caller owns what it has begun; empty for nobody in particular.
     fn owner(&self) -> &str {
         let identity = &self.caller.identity;
@@ -56,7 +49,7 @@ impl Context<'_> {
     }
 
     /// The text of a header, when it is there and is text.
-    fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+    fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
     }
 }

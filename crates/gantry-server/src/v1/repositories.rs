@@ -51,7 +51,7 @@ pub(super) async fn put_tag(
         return Err(INVALID_DATA);
     }
     let id: ImageId = text.parse().map_err(|_| ImageError::Unknown)?;
-    let may_pull = |repo: &RepoName| cx.may_pull(repo);
+    let may_pull = |repo: &RepoName| cx.caller.may_pull(repo);
     let sources = ImageSources { staging: Some(&cx.caller.staging), may_pull: &may_pull };
     let locks = cx.caller.rules.locks(&cx.caller.identity, repo.as_str());
     cx.app.registry.tag_image(&repo, tag, &id, sources, locks).await?;

@@ -24,14 +24,16 @@ pub trait ImageRows {
     /// The image of this id in this repository: the derived one, where there are both. Answered from memory, exactly.
     async fn image(&self, repo: &RepoName, id: &ImageId) -> Result<Option<Arc<StoredImage>>>;
 
-    /// Repositories (staging places too) with an image of this id in any state, by name, at most `limit`.
+    /// Repositories with an image of this id in any state, by name (staging places come last), at most `limit`. Of an id that thousands
+    /// of repositories have not all are considered.
     async fn repositories_with_image(&self, id: &ImageId, limit: usize) -> Result<Vec<RepoName>>;
 
-    /// Begins a native image, or begins it anew: its JSON, no layer yet. The repository is made when it does not exist. Names its
-    /// parent, which must be complete in the same repository.
+    /// Begins a native image, or begins it anew, as long as nothing complete has its id: its JSON, no layer yet. The repository is made
+    /// when it does not exist. Holds its parent, which must be complete in the same repository, native or derived.
     async fn begin_image(&self, image: NewImage) -> Result<BeginImage>;
 
-    /// Gives the image its layer, which must be linked in the repository. May be repeated until the image is complete.
+    /// Gives the image its layer, which must be linked in the repository and is named by the image from then on. May be repeated until
+    /// the image is complete: the layer before is let go. Renews the image's date, as each step does.
     async fn put_image_layer(
         &self,
         repo: &RepoName,
@@ -43,8 +45,9 @@ pub trait ImageRows {
     /// The image is whole, and stays as it is.
     async fn complete_image(&self, repo: &RepoName, id: &ImageId, generation: u64) -> Result<ImageStep>;
 
-    /// Links an image and the chain below it from one repository into another, as far as it is not there: the images, and their layers,
-    /// whose bytes belong in `storage`. One transaction, all or nothing.
+    /// Links an image and the chain below it from one repository into another, as far as it is not there: the images, complete and native
+    /// whatever they were, and their layers, whose bytes belong in `storage`. What is there and not complete makes room. One
+    /// transaction, all or nothing.
     async fn link_image(
         &self,
         from: &RepoName,
@@ -53,7 +56,8 @@ pub trait ImageRows {
         storage: StorageId,
     ) -> Result<LinkImage>;
 
-    /// Renews the date of an image that nothing holds, before a client is told that it is there. False: it is gone.
+    /// Renews the date of an image that nothing holds, before a client is told that it is there; what is below it is held by it. False: it
+    /// is gone.
     async fn renew_image(&self, repo: &RepoName, id: &ImageId) -> Result<bool>;
 
     /// What is known of the manifest in v1; `None`: nobody looked yet, or there is no such manifest.
@@ -62,15 +66,16 @@ pub trait ImageRows {
     /// The manifest of the repository of which this image is the top; the oldest, where several are.
     async fn manifest_of_image(&self, repo: &RepoName, id: &ImageId) -> Result<Option<Digest>>;
 
-    /// Notes what a manifest is in v1, with the images that are derived of it, base first: none when it is no image there. Does nothing
-    /// when the manifest is gone, or has a view by now.
+    /// Notes what a manifest is in v1, with the images that are derived of it, base first: none (or more than [`ANCESTRY_MAX`]) when it is
+    /// no image there. An image that other manifests brought is there once. Does nothing when the manifest is gone, or has a view by now.
     async fn put_view(&self, repo: &RepoName, manifest: &Digest, images: Vec<DerivedImage>) -> Result<()>;
 
-    /// Tagged manifests of the repository that were stored after the last [`Self::views_done`], by rising number, strictly after
+    /// Manifests of the repository without a view that were tagged after the last [`Self::views_done`], by rising number, strictly after
     /// `after`, at most `limit`.
     async fn without_view(&self, repo: &RepoName, after: u64, limit: usize) -> Result<Vec<(u64, Digest)>>;
 
-    /// Every manifest of the repository up to this number has been looked at.
+    /// Every tagged manifest of the repository up to this number has been looked at, whether there was a view to be stored or not. One
+    /// transaction for all of their tags: to be called with the end of each page.
     async fn views_done(&self, repo: &RepoName, number: u64) -> Result<()>;
 
     /// Tags in byte order, strictly after `after`, at most `limit`, each with its manifest and, when it was set by v1 and not moved
@@ -213,9 +218,9 @@ pub enum ImageStep {
 pub enum LinkImage {
     /// All of it is there now.
     Linked,
-    /// The source has no such complete image, or a layer of it is missing.
+    /// The source has no such complete image, or something of the chain below it is missing.
     Unknown,
-    /// Another image, which is not complete or has another JSON or layer, has this id there.
+    /// A complete image with another JSON or layer has this id there.
     Differs(ImageId),
     /// The bytes of these layers are in another storage only: they must be copied first.
     Elsewhere(Vec<Digest>),

@@ -64,8 +64,8 @@ pub trait MetaStore:
     /// Removes a manifest and every tag that points to it, unless one of these is held, or one of an index that lists it.
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted>;
 
-    /// Removes every tag and manifest of a repository, and its images, unless a tag is held: then nothing. What was there of blobs goes
-    /// with the next sweeps.
+    /// Removes every tag and manifest of a repository, and its images, in one transaction, unless a tag is held: then nothing. What was
+    /// there of blobs goes with the next sweeps; the name stays known.
     async fn delete_repository(&self, repo: &RepoName, locks: &TagLocks) -> Result<Deleted>;
 
     /// Manifests in this repository whose `subject` is this digest (which need not exist), by rising cursor, strictly
@@ -157,7 +157,8 @@ pub trait MetaStore:
     ) -> Result<Vec<Candidate>>;
 
     /// Decides about candidates and removes what may go, in one transaction: [`crate::lease`] decides, on facts that are
-    /// read inside of it. With `dry_run` nothing is changed.
+    /// read inside of it. With `dry_run` nothing is changed. What goes with an image, because nothing else stands on it, follows that in
+    /// the answer.
     async fn sweep(&self, sweep: Sweep) -> Result<Vec<Swept>>;
 
     /// Manifests that were deleted while others referred to them, the longest ago first.

@@ -17,6 +17,8 @@ pub enum CandidateKind {
     Manifest,
     /// A manifest whose subject was deleted.
     Referrer,
+    /// An image of v1 that was pushed, and that neither a manifest is made of nor another image stands on.
+    Image,
 }
 
 /// Something that may go.
@@ -26,7 +28,7 @@ pub struct Candidate {
     pub kind: CandidateKind,
     /// Where it is.
     pub repo: RepoName,
-    /// Of the blob or manifest.
+    /// Of the blob or manifest; of an image its id, as a digest.
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
@@ -67,7 +69,7 @@ pub struct Sweep {
     pub dry_run: bool,
 }
 
-/// What became of a candidate.
+/// What became of a candidate, or of an image below one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
     /// Which one.

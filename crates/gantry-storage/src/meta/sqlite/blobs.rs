@@ -210,21 +210,37 @@ pub(super) fn mount(
     storage: StorageId,
 ) -> rusqlite::Result<bool> {
     let Some(source) = repos::id(batch.connection, from)? else { return Ok(false) };
-    let held = held(batch.connection, source, digest)?.filter(|held| held.whole);
-    let Some(held) = held else { return Ok(false) };
-    let id = if held.storage == storage || held.storage == StorageId::ROWS {
-        held.id
-    } else {
-        // Other repositories may have the same bytes where they are wanted.
-        match whole(batch.connection, storage, digest)? {
-            Some(id) => id,
-            None => return Ok(false),
-        }
-    };
+    let Mountable::Row(id) = mountable(batch.connection, source, digest, storage)? else { return Ok(false) };
     let repository = repos::id_or_new(batch, to)?;
     link(batch, to, repository, digest, id)?;
     failure::hit(Point::BlobMounted)?;
     Ok(true)
+}
+
+/// Whether a repository's blob can be linked by another one.
+pub(super) enum Mountable {
+    /// By this row.
+    Row(i64),
+    /// The bytes are in another storage only.
+    Elsewhere,
+    /// The repository has it not.
+    Missing,
+}
+
+/// Where the blob is that a repository holds, for another one whose bytes belong in `storage`.
+pub(super) fn mountable(
+    connection: &Connection,
+    source: i64,
+    digest: &Digest,
+    storage: StorageId,
+) -> rusqlite::Result<Mountable> {
+    let held = held(connection, source, digest)?.filter(|held| held.whole);
+    let Some(held) = held else { return Ok(Mountable::Missing) };
+    if held.storage == storage || held.storage == StorageId::ROWS {
+        return Ok(Mountable::Row(held.id));
+    }
+    // Other repositories may have the same bytes where they are wanted.
+    Ok(whole(connection, storage, digest)?.map_or(Mountable::Elsewhere, Mountable::Row))
 }
 
 pub(super) fn unlink(batch: &mut Batch<'_>, repo: &RepoName, digest: &Digest) -> rusqlite::Result<bool> {
@@ -278,7 +294,7 @@ pub(super) fn date_link(
     Ok(())
 }
 
-fn link(
+pub(super) fn link(
     batch: &mut Batch<'_>,
     repo: &RepoName,
     repository: i64,

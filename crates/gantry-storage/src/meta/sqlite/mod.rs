@@ -369,9 +369,9 @@ impl MetaStore for SqliteMeta {
         self.writer.run("deleting a tag", None, move |batch| tags::delete(batch, &repo, &tag, &locks)).await
     }
 
-    #[expect(unused_variables, clippy::todo, reason = "under construction")]
     async fn delete_repository(&self, repo: &RepoName, locks: &TagLocks) -> Result<Deleted> {
-        todo!()
+        let (repo, locks) = (repo.clone(), locks.clone());
+        self.writer.run("deleting a repository", None, move |batch| repos::empty(batch, &repo, &locks)).await
     }
 
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest, locks: &TagLocks) -> Result<Deleted> {

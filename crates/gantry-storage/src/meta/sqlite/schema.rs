@@ -509,6 +509,7 @@ mod tests {
             .iter()
             .chain(super::super::access::HOT_SQL)
             .chain(super::super::images::HOT_SQL)
+            .chain(&super::super::repos::EMPTYING)
         {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
             let parameters = vec![rusqlite::types::Null; statement.parameter_count()];

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cache::Key;
 use super::value::{DigestColumn, integer, name, unsigned};
 use super::writer::Batch;
-use super::{blobs, failure, manifests, repos, uploads};
+use super::{blobs, failure, images, manifests, repos, uploads};
 use crate::clock::Timestamp;
 use crate::failpoint::Point;
 use crate::lease::{LinkFacts, ManifestFacts, Verdict};
@@ -80,6 +80,7 @@ pub(super) fn candidates(
                 })
             })?
             .collect(),
+        CandidateKind::Image => images::candidates(connection, cutoff, (since, major), limit),
         // Found by way of their subjects.
         CandidateKind::Referrer => Ok(Vec::new()),
     }
@@ -152,7 +153,25 @@ pub(super) fn freed(connection: &Connection, after: u64, limit: usize) -> rusqli
 
 /// What would become of the candidates.
 pub(super) fn judge(connection: &Connection, sweep: &Sweep, now: Timestamp) -> rusqlite::Result<Vec<Swept>> {
-    sweep.candidates.iter().map(|candidate| judge_one(connection, sweep, candidate, now)).collect()
+    let mut judged = Vec::with_capacity(sweep.candidates.len());
+    for candidate in &sweep.candidates {
+        let swept = judge_one(connection, sweep, candidate, now)?;
+        let mut below = Vec::new();
+        if swept.verdict == Verdict::Remove
+            && candidate.kind == CandidateKind::Image
+            && let Some(repository) = repos::id(connection, &candidate.repo)?
+        {
+            below = images::below(connection, repository, candidate)?;
+        }
+        judged.push(swept);
+        judged.extend(below.into_iter().map(with_it));
+    }
+    Ok(judged)
+}
+
+/// What goes with an image that goes.
+fn with_it(candidate: Candidate) -> Swept {
+    Swept { candidate, verdict: Verdict::Remove, frees: true }
 }
 
 /// Judges and removes.
@@ -161,6 +180,7 @@ pub(super) fn run(batch: &mut Batch<'_>, sweep: &Sweep) -> rusqlite::Result<Vec<
     let mut done = Vec::with_capacity(sweep.candidates.len());
     for candidate in &sweep.candidates {
         let mut swept = judge_one(batch.connection, sweep, candidate, now)?;
+        let mut below = Vec::new();
         if swept.verdict == Verdict::Remove {
             let removed = match candidate.kind {
                 CandidateKind::Link => blobs::unlink(batch, &candidate.repo, &candidate.digest)?,
@@ -168,11 +188,19 @@ pub(super) fn run(batch: &mut Batch<'_>, sweep: &Sweep) -> rusqlite::Result<Vec<
                     manifests::delete(batch, &candidate.repo, &candidate.digest, &TagLocks::default())?
                         == Deleted::Done
                 }
+                CandidateKind::Image => {
+                    let repository = repos::id(batch.connection, &candidate.repo)?;
+                    if let Some(repository) = repository {
+                        below = images::remove_idle(batch, repository, candidate)?;
+                    }
+                    repository.is_some()
+                }
             };
             swept.frees &= removed;
             failure::hit(Point::LapsedRemoved)?;
         }
         done.push(swept);
+        done.extend(below.into_iter().map(with_it));
     }
     Ok(done)
 }
@@ -199,6 +227,12 @@ fn judge_one(
         (Some(repository), CandidateKind::Manifest | CandidateKind::Referrer) => {
             match manifest_facts(connection, repository, candidate, uploading)? {
                 Some(facts) => (sweep.terms.manifest(facts, now), true),
+                None => (sweep.terms.link(GONE, now), false),
+            }
+        }
+        (Some(repository), CandidateKind::Image) => {
+            match images::facts(connection, repository, candidate, uploading)? {
+                Some(facts) => (sweep.terms.image(facts, now), true),
                 None => (sweep.terms.link(GONE, now), false),
             }
         }

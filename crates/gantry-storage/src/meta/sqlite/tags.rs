@@ -124,6 +124,18 @@ pub(super) fn held_on(
     first_held(&mut connection.prepare_cached(OF_MANIFEST)?.query([manifest])?, locks)
 }
 
+/// The first of a repository's tags that is held.
+pub(super) fn held_at_all(
+    connection: &Connection,
+    repository: i64,
+    locks: &TagLocks,
+) -> rusqlite::Result<Option<LockedTag>> {
+    if locks.0.is_empty() {
+        return Ok(None);
+    }
+    first_held(&mut connection.prepare_cached(PAGE)?.query((repository, "", i64::MAX))?, locks)
+}
+
 /// The first held tag of an image or index that would be broken without this blob or manifest.
 pub(super) fn held_above(
     connection: &Connection,

@@ -1,8 +1,9 @@
 //! Images of the v1 API, their views, and the tags under which v1 knows them.
 //!
 //! `rows` has the steps of a push and what holds an image, `views` what ties images to manifests and tags, `link` what goes from one
-//! repository into another.
+//! repository into another, `idle` what the sweep removes.
 
+mod idle;
 mod link;
 mod rows;
 mod views;
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use gantry_oci::v1::ImageId;
 use gantry_oci::{Digest, RepoName, Tag};
 
+pub(super) use self::idle::{below, candidates, facts, remove as remove_idle};
 pub(super) use self::rows::{is_complete, names_layer, settle};
 pub(super) use self::views::{add as add_view, remove as remove_views};
 use super::SqliteMeta;
@@ -31,6 +33,7 @@ pub(super) const HOT_SQL: &[&str] = &[
     rows::HEADS,
     rows::IS_PARENT,
     rows::NAMES,
+    idle::IDLE,
     views::FIRST,
     views::OF_TOP,
     views::TOPS,
