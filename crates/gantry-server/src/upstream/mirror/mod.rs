@@ -174,7 +174,7 @@ impl Mirror {
             if let Ok(tags) = &value {
                 own.0.learn(&asked.name, tags.iter().map(|(_, id)| *id));
                 let (own, tags) = (own.clone(), Arc::clone(tags));
-                tokio::spawn(async move { own.settle(&asked, &tags, None).await });
+                tokio::spawn(async move { own.settle(asked, tags.to_vec()).await });
             }
             Landed { value, keep, cost }
         };
@@ -289,10 +289,9 @@ impl Mirror {
             let below = self.fill(order, below)?.until(|progress| progress.stored.is_some()).await?;
             below.stored.unwrap_or(Err(MirrorError::Missing))?;
         }
-        let nobody = ImageSources { staging: None, may_pull: &|_| false };
         let failed = |error: RegistryError| MirrorError::Store(error.to_string().into());
         let registry = &inner.registry;
-        match registry.begin_image(&order.repo, id, described.json.clone(), nobody).await {
+        match registry.begin_image(&order.repo, id, described.json.clone(), nowhere()).await {
             // Somebody else was faster.
             Err(RegistryError::Image(ImageError::Exists)) => return Ok(()),
             begun => begun.map_err(failed)?,
@@ -311,25 +310,38 @@ impl Mirror {
         }
     }
 
-    /// Sets the tags (`only`: those of one image) whose images are all here.
-    async fn settle(&self, order: &Order, tags: &[(Tag, ImageId)], only: Option<&ImageId>) {
-        let Inner { registry, settling, .. } = &*self.0;
-        let Order { repo, locks, .. } = order;
-        let _one = settling.lock().await;
-        for (tag, id) in tags.iter().filter(|(_, id)| only.is_none_or(|only| only == id)) {
-            // An image is only here when those below it are.
-            if !self.is_here(repo, id).await.unwrap_or(false)
-                || registry.image_of_tag(repo, tag).await.is_ok_and(|here| here == *id)
-            {
-                continue;
-            }
-            let nobody = ImageSources { staging: None, may_pull: &|_| false };
-            match registry.tag_image(repo, tag.clone(), id, nobody, locks.clone()).await {
-                Ok(_) => tracing::debug!(%repo, %tag, "the mirrored tag is here"),
-                Err(error) => tracing::warn!(%repo, %tag, %error, "a mirrored tag was not set: {error}"),
-            }
+    /// Sets the tags whose images are all here.
+    async fn settle(&self, order: Order, tags: Vec<(Tag, ImageId)>) {
+        let _one = self.0.settling.lock().await;
+        for (tag, id) in tags {
+            self.settle_one(&order, tag, id).await;
         }
     }
+
+    async fn settle_one(&self, order: &Order, tag: Tag, id: ImageId) {
+        let registry = &self.0.registry;
+        let Order { repo, locks, .. } = order;
+        // An image is only here when those below it are.
+        if !self.is_here(repo, &id).await.unwrap_or(false)
+            || registry.image_of_tag(repo, &tag).await.is_ok_and(|here| here == id)
+        {
+            return;
+        }
+        let set = registry.tag_image(repo, tag.clone(), &id, nowhere(), locks.clone()).await;
+        match set {
+            Ok(_) => tracing::debug!(%repo, %tag, "the mirrored tag is here"),
+            Err(error) => tracing::warn!(%repo, %tag, %error, "a mirrored tag was not set: {error}"),
+        }
+    }
+}
+
+/// Images come from nowhere else.
+fn nowhere() -> ImageSources<'static> {
+    ImageSources { staging: None, may_pull: &no_repository }
+}
+
+fn no_repository(_: &RepoName) -> bool {
+    false
 }
 
 /// The task in which a layer is fetched. However it ends, nobody waits for it any longer.
@@ -355,7 +367,8 @@ impl Landing {
         let (mirror, order, id) = (mirror.clone(), order.clone(), *id);
         drop(self);
         if let (true, Some(Ok(tags))) = (stored, mirror.0.tags.peek(&order.key())) {
-            mirror.settle(&order, &tags, Some(&id)).await;
+            let of_it = tags.iter().filter(|(_, of)| *of == id).cloned().collect();
+            mirror.settle(order, of_it).await;
         }
     }
 }
