@@ -172,6 +172,8 @@ struct Held {
     /// `NAMESPACE/NAME` to tags.
     tags: BTreeMap<String, BTreeMap<String, String>>,
     images: HashMap<String, V1Image>,
+    /// What is said of layers: of what was held at first.
+    sums: HashMap<String, (usize, String)>,
     /// Whether there are tokens.
     tokens: Option<String>,
     /// Whether lengths of layers are announced.
@@ -199,11 +201,12 @@ impl TestRegistry {
     pub(crate) fn hold(&self, name: &str, chain: &[V1Image], tag: &str) {
         let mut held = self.held.lock().expect("the registry");
         held.images.extend(chain.iter().map(|image| (image.id.clone(), image.clone())));
+        held.sums.extend(chain.iter().map(|image| (image.id.clone(), (image.layer.len(), image.payload()))));
         let top = chain.last().expect("an image").id.clone();
         held.tags.entry(name.to_owned()).or_default().insert(tag.to_owned(), top);
     }
 
-    /// Another layer than its checksum fits.
+    /// Another layer than its checksum fits, from now on.
     pub(crate) fn corrupt(&self, image: &V1Image, layer: impl Into<Bytes>) {
         let mut held = self.held.lock().expect("the registry");
         held.images.get_mut(&image.id).expect("the image").layer = layer.into();
@@ -232,15 +235,6 @@ impl TestRegistry {
     pub(crate) fn host(&self) -> SocketAddr {
         self.server.address()
     }
-}
-
-/// The checksum that images have in the headers of their JSON: of what was held at first.
-fn headers(image: &V1Image, held: &Held) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("x-docker-checksum-payload", image.payload())];
-    if !held.unannounced {
-        headers.push(("x-docker-size", image.layer.len().to_string()));
-    }
-    headers
 }
 
 impl Held {
@@ -277,9 +271,14 @@ impl Held {
         };
         let Some(image) = self.images.get(id) else { return missing() };
         match part {
-            "json" => headers(image, self)
-                .into_iter()
-                .fold(Reply::new(200, image.json.clone()), |reply, (name, value)| reply.with(name, &value)),
+            "json" => {
+                let (size, sum) = &self.sums[id];
+                let reply = Reply::new(200, image.json.clone()).with("x-docker-checksum-payload", sum);
+                match self.unannounced {
+                    true => reply,
+                    false => reply.with("x-docker-size", &size.to_string()),
+                }
+            }
             "ancestry" => {
                 let mut ids = vec![id.to_owned()];
                 while let Some(parent) = ids.last().and_then(|id| self.images.get(id)?.parent()) {
