@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use gantry_oci::media_type::{DOCKER_MANIFEST_LIST, OCI_INDEX};
 use gantry_oci::v1::{CONFIG_MAX, Derived, EMPTY_LAYER, ImageId, config_of, derive, platform_manifest};
 use gantry_oci::{Digest, Reference, RepoName, Tag};
@@ -87,12 +88,9 @@ impl Registry {
             let page = page.ok_or(ImageError::RepositoryUnknown)?;
             let Some(last) = page.last() else { return Ok(all) };
             after = Some(last.tag.clone());
-            let looks = page.into_iter().map(|tag| async move {
-                let image = self.image_behind(repo, &tag).await?;
-                Ok::<_, RegistryError>(image.map(|image| (tag.tag, image)))
-            });
-            let found: Vec<_> = futures_util::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-            all.extend(found.into_iter().flatten());
+            let looks = page.iter().map(|tag| self.image_behind(repo, tag).boxed()).collect();
+            let found = at_once(looks).await?.into_iter().zip(page);
+            all.extend(found.filter_map(|(image, tag)| Some((tag.tag, image?))));
         }
     }
 
@@ -125,8 +123,8 @@ impl Registry {
             let batch = self.meta.without_view(repo, after, BATCH).await?;
             let Some((last, _)) = batch.last() else { break };
             after = *last;
-            let looks = batch.iter().map(|(_, manifest)| self.look(repo, manifest));
-            let looks: Vec<_> = futures_util::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+            let looks = batch.iter().map(|(_, manifest)| self.look(repo, manifest).boxed()).collect();
+            let looks = at_once(looks).await?;
             let mut unkept =
                 looks.into_iter().flatten().map(|look| look.unkept).filter(|all| !all.is_empty()).peekable();
             if unkept.peek().is_some() {
@@ -226,6 +224,11 @@ impl Registry {
         self.uploads.store_unnamed(repo, OWNER, Some(EMPTY_LAYER.len() as u64), body).await?;
         Ok(())
     }
+}
+
+/// A few at a time, in their order.
+async fn at_once<T>(looks: Vec<BoxFuture<'_, Result<T>>>) -> Result<Vec<T>> {
+    futures_util::stream::iter(looks).buffered(AT_ONCE).try_collect().await
 }
 
 pub(super) fn is_index(manifest: &StoredManifest) -> bool {
