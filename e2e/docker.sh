@@ -69,9 +69,19 @@ round_trip --insecure
 say "build on what was pushed, and push that"
 build() { DOCKER_BUILDKIT=0 docker build --quiet --tag "$1" "$2"; }
 mkdir "$DIR/small" && cp "$DIR/amd64.tar" "$DIR/small/more"
-printf 'FROM %s/e2e/multi:v1\nCOPY more /\nLABEL more=yes\n' "$REG" >"$DIR/small/Dockerfile"
+printf 'FROM %s/e2e/multi:v1\nCOPY more /\nLABEL org.opencontainers.image.description="Built on another"\n' "$REG" \
+    >"$DIR/small/Dockerfile"
 build e2e:built "$DIR/small"
 push built e2e/built
+
+say "search, by name and by description"
+search() { docker search --no-trunc --format '{{.Name}}: {{.Description}}' "$@"; }
+expect "docker search" "$(search "$REG/BUILT")" "e2e/built: Built on another"
+expect "docker search" "$(search "$REG/on another")" "e2e/built: Built on another"
+expect "docker search" "$(search "$REG/e2e/i" | xargs)" "e2e/image:"
+expect "docker search" "$(search "$REG/multi" | xargs)" "e2e/multi:"
+expect "docker search" "$(search --limit 1 "$REG/e2e" | wc -l)" 1
+expect "docker search" "$(search "$REG/nothing of the kind")" ""
 
 say "eight pushes of the same blobs at once: four to one repository, four to others"
 load
@@ -102,7 +112,7 @@ stop
 # docker does not ask 127.0.0.1 for a certificate that it can trust; any other address it does.
 say "TLS and an account"
 ADDRESS=10.99.0.1
-serve_tls
+serve_tls --set v1.enabled=true
 load
 docker tag "e2e:$native" "$REG/e2e/image:$native"
 if docker push "$REG/e2e/image:$native" >"$DIR/push.out" 2>&1; then fail "an unknown CA was trusted"; fi
@@ -110,10 +120,13 @@ grep 'unknown authority' "$DIR/push.out"
 mkdir -p "/etc/docker/certs.d/$REG"                         # the sandbox's own /etc
 cp "$CA" "/etc/docker/certs.d/$REG/ca.crt"
 refused docker push "$REG/e2e/image:$native"
+refused search "$REG/image"
 refused docker login --username "$USERNAME" --password wrong "$REG"
 docker login --username "$USERNAME" --password-stdin "$REG" <<<"$PASSWORD"
 round_trip
+search "$REG/multi" | grep '^e2e/multi: '                   # by a token for registry:catalog:search
 docker logout "$REG"
+refused search "$REG/image"
 forget_all
 refused docker pull "$REG/e2e/image:$native"
 stop

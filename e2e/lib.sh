@@ -109,13 +109,13 @@ serve() {                                                   # serve [OPTION...]:
     say "a Gantry at $URL"
 }
 
-serve_tls() {                                               # serve_tls: the same with TLS ($CA) and one account
+serve_tls() {                                               # serve_tls [OPTION...]: the same with TLS ($CA) and one account
     mkdir -p "$DIR/tls"
     CA=$DIR/tls/ca.crt
     [[ -e $CA ]] || make_certificates
     printf '%s\n' "$HTPASSWD" >"$DIR/htpasswd"
     serve --set "server.tls.certificate=$DIR/tls/leaf.crt" --set "server.tls.key=$DIR/tls/leaf.key" \
-        --set "auth.htpasswd.file=$DIR/htpasswd"
+        --set "auth.htpasswd.file=$DIR/htpasswd" "$@"
     CURL=(curl -sS --fail --cacert "$CA" --user "$USERNAME:$PASSWORD")
     [[ $(curl -sS --cacert "$CA" --output /dev/null --write-out '%{http_code}' "$URL/v2/") == 401 ]] ||
         fail "/v2/ without an account is not answered with 401"

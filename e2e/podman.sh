@@ -116,16 +116,30 @@ push_copy() { podman push --quiet "${at[@]}" localhost/e2e:v1 "$REG/together/$((
 together 8 push_copy
 for number in {1..8}; do expect_served "together/$((number <= 4 ? 0 : number))" "t$number" "$image"; done
 expect "tags" "$(podman search "${at[@]}" --list-tags "$REG/together/0" | awk 'NR > 1 { print $2 }' | xargs)" "t1 t2 t3 t4"
+
+say "search, by name and by description"
+search() { podman search --no-trunc --format '{{.Name}}: {{.Description}}' "$@"; }
+described=$(podman build --quiet --file - <<<'FROM scratch
+LABEL org.opencontainers.image.description="Built of nothing"')
+push "$described" "$REG/e2e/described:v1"
+expect "podman search" "$(search "${at[@]}" "$REG/DESCRIBED")" "$REG/e2e/described: Built of nothing"
+expect "podman search" "$(search "${at[@]}" "$REG/of nothing")" "$REG/e2e/described: Built of nothing"
+expect "podman search" "$(search "${at[@]}" "$REG/another" | xargs)" "$REG/another/image:"
+expect "podman search" "$(search "${at[@]}" --limit 2 "$REG/e2e" | wc -l)" 2
+expect "podman search" "$(search "${at[@]}" "$REG/nothing-of-the-kind")" ""
 stop
 
 say "TLS and an account"
 serve_tls
 mkdir "$DIR/certs" && cp "$CA" "$DIR/certs/"
+mkdir -p "/etc/containers/certs.d/$REG" && cp "$CA" "/etc/containers/certs.d/$REG/ca.crt" # the sandbox's own: search has no --cert-dir
 at=(--cert-dir "$DIR/certs")
 refused push localhost/e2e:v1 "$REG/e2e/image:v1"
 refused podman login "${at[@]}" --username "$USERNAME" --password wrong "$REG"
 podman login "${at[@]}" --username "$USERNAME" --password-stdin "$REG" <<<"$PASSWORD"
 round_trip
+expect "podman search" "$(search "$REG/multi" | xargs)" "$REG/e2e/multi:" # first without the account, and then by the catalog
 podman logout "$REG"
+refused search "$REG/multi"
 refused podman pull "${at[@]}" "$REG/e2e/image:v1"
 stop

@@ -21,6 +21,7 @@ pull() {
     docker image prune --all --force >/dev/null
     docker pull --quiet "$REG/$1:v1" && expect "image id" "$(docker image inspect --format '{{.Id}}' "$REG/$1:v1")" "$id"
 }
+search() { docker search --no-trunc --format '{{.Name}}: {{.Description}}' "$REG/$1" | sed 's/ *$//'; }
 show_certificate() { cp "$CLIENT_CERT" "$certs/client.cert" && cp "$CLIENT_KEY" "$certs/client.key"; }
 
 source "$E2E/access/story.sh"

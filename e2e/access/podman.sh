@@ -15,7 +15,10 @@ cd "$DIR"                                                   # podman makes a nam
 mkimage image image --seed access
 id=$(podman pull --quiet oci:image:latest)
 
-prepare() { mkdir "$certs" && cp "$CA" "$certs/"; }
+prepare() {
+    mkdir "$certs" && cp "$CA" "$certs/"
+    mkdir -p "/etc/containers/certs.d/$REG" && cp "$CA" "/etc/containers/certs.d/$REG/"   # the sandbox's own /etc
+}
 login() { podman login --cert-dir "$certs" --username "$1" --password-stdin "$REG" <<<"$2"; }
 logout() { podman logout "$REG"; }
 push() {
@@ -27,6 +30,9 @@ pull() {
     local got
     got=$(podman pull --quiet --cert-dir "$certs" "$REG/$1:v1") && expect "image id" "$got" "$id"
 }
+# It has no --cert-dir, and asks as somebody only after it was refused as nobody.
+search() { podman search --no-trunc --format '{{.Name}}: {{.Description}}' "$REG/$1" | sed "s,^$REG/,,; s/ *\$//"; }
+SEARCHES_AS=nobody
 show_certificate() { cp "$CLIENT_CERT" "$certs/client.cert" && cp "$CLIENT_KEY" "$certs/client.key"; }
 
 source "$E2E/access/story.sh"

@@ -5,6 +5,7 @@
 #     login USER PASSWORD, logout
 #     push REPOSITORY, pull REPOSITORY     one version; a pull takes from Gantry alone, and compares with what was pushed
 #     prepare                              what the client has to be told about $REG and $CA, before anything else
+#     search TERM                          names and descriptions, where the client can; with SEARCHES_AS=nobody it never says who it is
 #     show_certificate                     from now on show $CLIENT_CERT with $CLIENT_KEY; empty CERTIFICATES says why it cannot
 #
 # There are: alice (may push below `team`), bob (below `other` and `open`), a machine with a certificate (below `team`). `open` is public;
@@ -37,12 +38,12 @@ serve_accounts() {
     client_certificate
     serve --set "server.tls.certificate=$DIR/tls/leaf.crt" --set "server.tls.key=$DIR/tls/leaf.key" \
         --set "server.tls.client_ca=$DIR/tls/client-ca.crt" --set server.tls.client_certificates=optional \
-        --set auth.client_certificates.user=cn --set auth.anonymous=read
+        --set auth.client_certificates.user=cn --set auth.anonymous=read --set v1.enabled=true
     admin user add root --admin --no-password
     admin user add alice --email alice@example.com --password-stdin <<<"$ALICE"
     admin user add bob --password-stdin <<<"$BOB"
     admin namespace create / --visibility private >/dev/null
-    admin namespace create open --visibility public >/dev/null
+    admin namespace create open --visibility public --description "Open to all" >/dev/null
     admin grant add alice push team >/dev/null
     admin grant add cert:machine push team >/dev/null
     admin grant add bob push other >/dev/null
@@ -70,6 +71,11 @@ kept_out() {
     printf 'ok: kept out: %s\n' "$*"
 }
 
+finds() {                                                   # finds TERM RESULT: this and no more, if the client searches
+    [[ $(type -t search) == function ]] || return 0
+    expect "search for $1" "$(search "$1")" "$2"
+}
+
 # logged_in_by HOW USER PASSWORD: a login, what it allows, and what it does not.
 logged_in_by() {
     say "by $1"
@@ -77,6 +83,9 @@ logged_in_by() {
     push "team/$1"
     pull "team/$1"
     pull open/image
+    [[ -n ${SEARCHES_AS-} ]] || finds "am/$1" "team/$1:"
+    finds image "open/image: Open to all"
+    finds secret ""
     kept_out pull other/secret
     kept_out push "other/$1"
     kept_out push "open/$1"
@@ -111,6 +120,8 @@ story() {
     logout
     say "nobody in particular pulls the public one, and no more"
     pull open/image
+    finds "TO all" "open/image: Open to all"
+    finds secret ""
     kept_out push open/another                              # of what is there already, some clients only make sure
     kept_out pull other/secret
 

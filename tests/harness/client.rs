@@ -242,6 +242,12 @@ impl Call {
         self
     }
 
+    /// The answer is none of the API that the path would say, and is not held to what that promises.
+    pub(crate) fn of_another_api(mut self) -> Self {
+        self.client.registry = false;
+        self
+    }
+
     /// A body of known length.
     pub(crate) fn body(mut self, bytes: impl Into<Bytes>) -> Self {
         self.body = Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync();

@@ -3,12 +3,19 @@
 //! [`docker`] is the actor, [`content`] makes images as they were then, [`vectors`] holds both against values that every
 //! implementation must give; [`foreign`] is somebody else's Index and registry. Rules and the tests that hold them are in `docs/v1.md`.
 
+mod actors;
 mod answers;
 mod content;
 mod delegation;
 mod docker;
 mod foreign;
+mod images;
 mod mirror;
+mod points;
+mod rules;
+mod search;
 mod steps;
 mod switches;
+mod tenants;
 mod vectors;
+mod views;

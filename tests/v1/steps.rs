@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::content::V1Image;
 use crate::harness::content::number;
-use crate::harness::{Answer, Client, Gantry};
+use crate::harness::{Answer, Client, Gantry, Repo};
 
 /// A client with a token for a repository, or with what else it was given.
 #[derive(Clone)]
@@ -53,6 +53,11 @@ impl Steps {
     /// Somebody who begins a pull.
     pub(crate) async fn pulling(client: &Client, name: &str) -> Self {
         Self::by(client, "GET", name, "images").await
+    }
+
+    /// The same of a repository that V2 knows.
+    pub(crate) async fn pulling_of(repo: &Repo) -> Self {
+        Self::pulling(&repo.client, &repo.name).await
     }
 
     async fn by(client: &Client, method: &str, name: &str, part: &str) -> Self {

@@ -11,6 +11,7 @@ mod settings;
 mod sources;
 mod tokens;
 mod v1;
+mod v1_rules;
 mod value;
 
 use std::borrow::Cow;
@@ -32,6 +33,7 @@ pub use sources::{AddressRules, CertificateUser, ClientCertificates, LdapGroups,
 pub use tokens::{Issuer as IssuerSettings, Oidc as OidcSettings, OidcRule};
 pub(crate) use tokens::{is_url, web_address};
 pub use v1::{V1 as V1Settings, V1Index, V1Mirror};
+pub use v1_rules::V1_LIFETIMES;
 pub use value::{ByteSize, Limit, OptionalAddress, OptionalSpan, Rate, Span, StorageName, Texts};
 
 /// The commented example file: every key with its default.
@@ -117,6 +119,7 @@ impl Config {
             Some(url) => base_path(url)?,
             None => String::new(),
         };
+        v1_rules::check(&settings)?;
         for media_type in &settings.registry.manifest_types {
             if gantry_oci::media_type::essence(media_type) != Some(media_type.as_str()) {
                 return Err(wrong(

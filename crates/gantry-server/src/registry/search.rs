@@ -25,7 +25,7 @@ const BATCH: usize = 256;
 /// How long a search deals with what changed before it goes by what is known.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// The largest configuration that is read, in bytes.
-const CONFIG_MAX: u64 = 1 << 20;
+const CONFIG_MAX: u64 = 4 << 20;
 /// Manifests of an index that are looked at.
 const CHILDREN: usize = 4;
 

@@ -12,7 +12,8 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::super::jwt::{Algorithm, LEEWAY, PublicKey, base64url};
-use super::{LIFETIME_MAX, SignError, V1_LIFETIMES};
+use super::{LIFETIME_MAX, SignError};
+use crate::config::V1_LIFETIMES;
 
 /// Why keys cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -221,7 +222,10 @@ impl Keys {
 
     /// The names of those that no token needs any more: their rows may go.
     pub fn ended(&self, now: Timestamp) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |key| !key.counts(*V1_LIFETIMES.end(), now)).map(|key| key.kid.as_str())
+        self.0
+            .iter()
+            .filter(move |key| !key.counts(V1_LIFETIMES.end().as_secs(), now))
+            .map(|key| key.kid.as_str())
     }
 
     /// Whether tokens of this key count that live for `lifetime` seconds at most.

@@ -13,7 +13,6 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
-use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,15 +24,12 @@ use serde::{Deserialize, Serialize};
 use super::Identity;
 use super::jwt::{Claims as Raw, Token, in_time};
 pub use super::jwt::{LEEWAY, TOKEN_MAX, TokenError};
+use crate::config::V1_LIFETIMES;
 pub use keys::{KeyAlgorithm, Keys, KeysError, SigningKeyRow, generate};
 use seen::Seen;
 
 /// The longest life of a token, in seconds (N-11). A key that signs no more is kept for as long, whatever is configured today.
 pub const LIFETIME_MAX: u64 = 300;
-
-/// How long a token of the v1 API may live, in seconds: a push takes one for all of it. Less than the time for which the rows of
-/// retired keys are kept.
-pub const V1_LIFETIMES: RangeInclusive<u64> = 60..=12 * 3600;
 
 /// What a token is to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +77,7 @@ pub struct Login {
 impl Login {
     /// The longest life of a token that says this, in seconds.
     fn lifetime_max(&self) -> u64 {
-        if self.v1 { *V1_LIFETIMES.end() } else { LIFETIME_MAX }
+        if self.v1 { V1_LIFETIMES.end().as_secs() } else { LIFETIME_MAX }
     }
 }
 
@@ -177,8 +173,7 @@ impl Bearer {
     /// # Errors
     /// There is no key, or too much to say.
     pub fn sign_v1(&self, claims: Claims, lifetime: Duration, now: Timestamp) -> Result<Issued, SignError> {
-        let (shortest, longest) = (*V1_LIFETIMES.start(), *V1_LIFETIMES.end());
-        let lifetime = lifetime.clamp(Duration::from_secs(shortest), Duration::from_secs(longest));
+        let lifetime = lifetime.clamp(*V1_LIFETIMES.start(), *V1_LIFETIMES.end());
         let claims = Claims {
             audience: v1_audience(&claims.audience),
             login: Login { v1: true, ..claims.login },
@@ -238,10 +233,13 @@ impl Bearer {
     /// # Errors
     /// It is not, and why.
     pub fn verify_v1(&self, token: &str, service: &str, now: Timestamp) -> Result<Arc<Verified>, TokenError> {
-        self.check(token, &v1_audience(service), now).and_then(|found| match found.claims.login.v1 {
+        let found = self.check(token, &v1_audience(service), now)?;
+        match found.claims.login.v1 {
+            // They live for long, and clocks of replicas that differ by less than that make none too old at once.
+            true if now.as_unix_seconds() > found.expires => Err(TokenError::Expired),
             true => Ok(found),
             false => Err(TokenError::Audience),
-        })
+        }
     }
 
     fn check(&self, token: &str, audience: &str, now: Timestamp) -> Result<Arc<Verified>, TokenError> {
@@ -294,7 +292,7 @@ fn read(text: &str, keys: &Keys, issuer: &str, now: Timestamp) -> Result<Verifie
     }
     let kid = header.kid.clone().ok_or(TokenError::Key)?;
     // Which kind of token it is stands in what is not verified yet.
-    let key = keys.find(&kid, *V1_LIFETIMES.end(), now).ok_or(TokenError::Key)?;
+    let key = keys.find(&kid, V1_LIFETIMES.end().as_secs(), now).ok_or(TokenError::Key)?;
     if key.algorithm() != header.algorithm {
         return Err(TokenError::Algorithm);
     }

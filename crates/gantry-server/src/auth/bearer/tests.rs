@@ -206,7 +206,7 @@ fn keys_rotate_without_a_refused_token() {
     assert_eq!(kids(ends + 1), [new.kid.as_str()]);
     let keys = Keys::from_rows(&rows).unwrap();
     let ended = |now: i64| keys.ended(at(now)).collect::<Vec<_>>();
-    let last = NOW + 20 + *V1_LIFETIMES.end() as i64 + 60;
+    let last = NOW + 20 + V1_LIFETIMES.end().as_secs() as i64 + 60;
     assert!(ended(ends + 1).is_empty() && ended(last).is_empty());
     assert_eq!(ended(last + 1), [old.kid.as_str()]);
 
@@ -252,12 +252,12 @@ fn tokens_of_the_v1_api_live_longer_and_neither_api_takes_the_others() {
     bearer.replace(Keys::from_rows(&rows).unwrap());
     let fresh = Bearer::new(ISSUER, Duration::from_secs(300), Keys::from_rows(&rows).unwrap());
     for bearer in [&bearer, &fresh] {
-        assert!(bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 60)).is_ok());
-        let told = bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 61)).err();
-        assert!(matches!(told, Some(TokenError::Expired | TokenError::Key)), "{told:?}");
+        assert!(bearer.verify_v1(&issued.token, AUDIENCE, at(ends)).is_ok());
+        let told = bearer.verify_v1(&issued.token, AUDIENCE, at(ends + 1)).err();
+        assert_eq!(told, Some(TokenError::Expired));
         assert!(bearer.verify(&v2, AUDIENCE, at(NOW + 361)).is_err());
     }
-    for (asked, given) in [(Duration::ZERO, 60), (hours(1), 3600), (hours(100), 12 * 3600)] {
+    for (asked, given) in [(Duration::ZERO, 1), (hours(1), 3600), (hours(100), 12 * 3600)] {
         let issued = bearer.sign_v1(claims(), asked, at(NOW)).unwrap();
         assert_eq!(issued.expires - issued.issued, given);
     }
