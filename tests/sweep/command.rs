@@ -23,7 +23,7 @@ async fn a_dry_run_tells_and_changes_nothing() {
     let (status, text, _) = run(&["sweep", "--dry-run", "--data", data]).await;
     assert!(status.success());
     assert!(text.contains(&format!("would go  blob {} in {}", blob.digest, repo.name)), "{text}");
-    assert!(text.contains("no manifest of the repository names it"), "{text}");
+    assert!(text.contains("no manifest and no image of the repository names it"), "{text}");
     assert_eq!(sweep(&app).await.with_fate("removed"), [blob.digest.as_str()]);
     assert!(!file_of(&app, &blob.digest).exists());
 }

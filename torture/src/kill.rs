@@ -48,7 +48,8 @@ pub(crate) fn random(options: &Options) -> Result<Report> {
 }
 
 /// The names of the failpoints that the load comes by, as the program lists them. What lapses only after the grace period and what
-/// is damaged has tests of its own (`tests/sweep/kills.rs`), and so have moves between storages (`tests/storages/kills.rs`).
+/// is damaged has tests of its own (`tests/sweep/kills.rs`), and so have moves between storages (`tests/storages/kills.rs`) and images of
+/// v1 (`tests/v1`).
 pub(crate) fn names(options: &Options) -> Result<Vec<String>> {
     let output = Command::new(&options.gantry)
         .arg("failpoints")
@@ -60,7 +61,9 @@ pub(crate) fn names(options: &Options) -> Result<Vec<String>> {
     let list = String::from_utf8_lossy(&output.stdout).into_owned();
     let names = list.lines().filter_map(|line| line.split_whitespace().next());
     Ok(names
-        .filter(|name| !["lapsed.", "damage.", "job."].iter().any(|part| name.starts_with(part)))
+        .filter(|name| {
+            !["lapsed.", "damage.", "job.", "image.", "repository."].iter().any(|part| name.starts_with(part))
+        })
         .map(str::to_owned)
         .collect())
 }

@@ -241,10 +241,12 @@ impl App {
         if let Ok(report) = &result
             && !dry_run
         {
-            let SweepReport { manifests, referrers, links, blobs, bytes, files, milliseconds, .. } = report;
-            let removed = manifests + referrers + links + files > 0;
+            let SweepReport {
+                manifests, referrers, images, links, blobs, bytes, files, milliseconds, ..
+            } = report;
+            let removed = manifests + referrers + images + links + files > 0;
             let text = format!(
-                "swept {manifests} untagged manifests, {referrers} referrers, {links} unnamed blobs out of repositories; \
+                "swept {manifests} untagged manifests, {referrers} referrers, {images} images, {links} unnamed blobs out of repositories; \
                  {blobs} blobs and {bytes} bytes are free, {files} files removed, in {milliseconds} ms"
             );
             if removed {
@@ -282,6 +284,7 @@ fn reading(report: &SweepReport) -> observe::Sweep {
         removed: [
             ("manifest", report.manifests),
             ("referrer", report.referrers),
+            ("image", report.images),
             ("link", report.links),
             ("blob", report.blobs),
             ("file", report.files),

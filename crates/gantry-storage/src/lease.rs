@@ -183,7 +183,7 @@ impl Reason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Reason::Referenced => "a manifest names it",
+            Reason::Referenced => "a manifest or an image names it",
             Reason::Tagged => "a tag points at it",
             Reason::Listed => "an index lists it",
             Reason::SubjectThere => "its subject is there",

@@ -115,10 +115,10 @@ fn describe(item: &SweepItem) -> String {
 }
 
 fn summary(report: &SweepReport) -> String {
-    let SweepReport { manifests, referrers, links, blobs, bytes, files, .. } = report;
+    let SweepReport { manifests, referrers, images, links, blobs, bytes, files, .. } = report;
     let done = if report.dry_run { "would go" } else { "removed" };
     let mut text = format!(
-        "{done}: {manifests} untagged manifests, {referrers} referrers of deleted manifests, {links} unnamed blobs out of \
+        "{done}: {manifests} untagged manifests, {referrers} referrers of deleted manifests, {images} unneeded images, {links} unnamed blobs out of \
          repositories ({blobs} of them altogether); {files} files; {bytes} bytes of content; {} ms\n",
         report.milliseconds
     );

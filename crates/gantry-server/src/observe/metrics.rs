@@ -65,7 +65,7 @@ struct StorageLabels {
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
     /// Things removed, by kind.
-    pub removed: [(&'static str, u64); 5],
+    pub removed: [(&'static str, u64); 6],
     /// Their bytes.
     pub bytes: u64,
     /// How long it took.
@@ -320,6 +320,8 @@ impl Collector for StoreCollector {
             "Pages of referrers that read the database",
             stats.referrers_misses,
         )?;
+        counter("image_cache_hits", "Look-ups of v1 images answered from memory", stats.image_hits)?;
+        counter("image_cache_misses", "Look-ups of v1 images that read the database", stats.image_misses)?;
         counter("database_commits", "Transactions committed", stats.commits)?;
         counter(
             "database_operations",

@@ -20,6 +20,8 @@ use super::{Registry, Result, pass};
 
 /// Candidates decided about in one transaction.
 const BATCH: usize = 64;
+/// The same for images, with each of which a chain may go.
+const IMAGES: usize = 8;
 /// Files removed between two syncs of their directories.
 const FILES: usize = 512;
 /// The longest pause after a batch.
@@ -35,7 +37,7 @@ pub struct SweepItem {
     pub kind: Swept,
     /// Where it is.
     pub repository: String,
-    /// Its digest.
+    /// Its digest; of an image its id, as a digest.
     pub digest: String,
     /// In bytes.
     pub size: u64,
@@ -55,8 +57,10 @@ pub enum Swept {
     Manifest,
     /// A manifest whose subject was deleted.
     Referrer,
-    /// A blob in a repository of which no manifest named it; another repository may have it still.
+    /// A blob in a repository of which no manifest and no image named it; another repository may have it still.
     Link,
+    /// An image of v1 that no manifest and no other image needed.
+    Image,
 }
 
 impl Swept {
@@ -67,6 +71,7 @@ impl Swept {
             Swept::Manifest => "manifest",
             Swept::Referrer => "referrer",
             Swept::Link => "blob",
+            Swept::Image => "image",
         }
     }
 }
@@ -92,6 +97,9 @@ pub struct SweepReport {
     pub manifests: u64,
     /// Manifests removed whose subject was deleted.
     pub referrers: u64,
+    /// Images of v1 removed that no manifest and no other image needed.
+    #[serde(default)]
+    pub images: u64,
     /// Blobs taken out of a repository.
     pub links: u64,
     /// Of these: blobs that no other repository has, so that their bytes go.
@@ -132,6 +140,8 @@ impl Registry {
         if let Some(terms) = self.limits.untagged {
             run.dated(CandidateKind::Manifest, terms).await?;
         }
+        // With them goes what keeps their layers, whose own date begins then.
+        run.dated(CandidateKind::Image, self.limits.promises).await?;
         run.dated(CandidateKind::Link, self.limits.promises).await?;
         run.files().await?;
         let mut report = run.report;
@@ -141,13 +151,14 @@ impl Registry {
 }
 
 impl Run<'_> {
-    /// What has a date of its own: links and manifests.
+    /// What has a date of its own: links, manifests and images.
     async fn dated(&mut self, kind: CandidateKind, terms: Terms) -> Result<()> {
         let meta = &self.registry.meta;
         let cutoff = terms.cutoff(meta.now());
+        let batch = if kind == CandidateKind::Image { IMAGES } else { BATCH };
         let mut after = None;
         loop {
-            let page = meta.candidates(kind, cutoff, after, BATCH).await?;
+            let page = meta.candidates(kind, cutoff, after, batch).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.cursor.clone());
             self.decide(page, terms).await?;
@@ -200,6 +211,7 @@ impl Run<'_> {
                 CandidateKind::Link => Swept::Link,
                 CandidateKind::Manifest => Swept::Manifest,
                 CandidateKind::Referrer => Swept::Referrer,
+                CandidateKind::Image => Swept::Image,
             };
             let (fate, reason) = match one.verdict {
                 Verdict::Remove if dry_run => (Fate::WouldGo, why(candidate, one.frees)),
@@ -255,6 +267,7 @@ impl Run<'_> {
             Swept::Manifest => report.manifests += 1,
             Swept::Referrer => report.referrers += 1,
             Swept::Link => report.links += 1,
+            Swept::Image => report.images += 1,
         }
         if frees {
             report.bytes += size;
@@ -319,12 +332,13 @@ impl Run<'_> {
 fn why(candidate: &Candidate, frees: bool) -> String {
     match (candidate.kind, &candidate.subject) {
         (CandidateKind::Link, _) if frees => {
-            "no manifest of the repository names it, and no other repository has it: its bytes go".to_owned()
+            "no manifest and no image of the repository names it, and no other repository has it: its bytes go".to_owned()
         }
         (CandidateKind::Link, _) => {
-            "no manifest of the repository names it; other repositories keep it".to_owned()
+            "no manifest and no image of the repository names it; other repositories keep it".to_owned()
         }
         (CandidateKind::Referrer, Some(subject)) => format!("its subject {subject} was deleted"),
+        (CandidateKind::Image, _) => "no manifest is made of it, and no other image stands on it".to_owned(),
         (CandidateKind::Manifest | CandidateKind::Referrer, _) => {
             "neither a tag nor an index names it".to_owned()
         }
