@@ -249,7 +249,8 @@ impl Held {
                 if !self.tags.contains_key(&full) {
                     return missing();
                 }
-                let reply = Reply::json(200, &json!([])).with("x-docker-endpoints", "elsewhere.example, 10.0.0.1:80");
+                let reply =
+                    Reply::json(200, &json!([])).with("x-docker-endpoints", "elsewhere.example, 10.0.0.1:80");
                 return match &self.tokens {
                     Some(token) => reply.with("x-docker-token", token),
                     None => reply,
