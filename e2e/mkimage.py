@@ -6,9 +6,10 @@
     mkimage.py artifact DIR    an artifact: artifactType, empty config, one text blob
     mkimage.py big      DIR    an image with one uncompressed layer of --size bytes that do not compress
     mkimage.py docker   FILE   the image as an archive for `docker load`, tagged --name
+    mkimage.py legacy   DIR    the image and two layers more, as `docker save` wrote it before 2016, tagged --name
 
 The first four write an OCI image layout whose index.json names one manifest, with the tag `latest`, and print that
-manifest's digest; `docker` prints the image's id. Everything follows from --seed: the same seed gives the same bytes.
+manifest's digest; `docker` and `legacy` print the image's id. Everything follows from --seed: the same seed gives the same bytes.
 Images hold a static busybox (--busybox, by default the one of Debian's busybox-static), /hello.txt with a line that
 names seed and architecture, and /data.bin with 3 MiB of noise.
 """
@@ -195,18 +196,61 @@ def make_docker_archive(args):
     return "sha256:" + image_id
 
 
+def change_layer():
+    """A tar that replaces a file, removes another, and has what tars have: a hard link, a long name, a name in UTF-8."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        tar.addfile(entry("hello.txt", 8), io.BytesIO(b"changed\n"))
+        tar.addfile(entry(".wh.data.bin"))
+        tar.addfile(entry("deep", mode=0o700, kind=tarfile.DIRTYPE))
+        tar.addfile(entry("deep/" + "long" * 40, 4), io.BytesIO(b"long"))
+        tar.addfile(entry("deep/gr\u00fc\u00dfe", 5), io.BytesIO(b"hello"))
+        tar.addfile(entry("deep/same", kind=tarfile.LNKTYPE, target="hello.txt"))
+    return buffer.getvalue()
+
+
+def empty_layer():
+    """What ENV and CMD pushed."""
+    return bytes(1024)
+
+
+def make_legacy(args):
+    """Writes the directory, and returns the id of the image on top. Ids are anything then; here they follow from the seed."""
+    tars = [program_layer(args.busybox), data_layer(args.seed, args.architecture), change_layer(), empty_layer()]
+    parent = None
+    for number, tar in enumerate(tars):
+        image = hashlib.sha256(f"{args.seed} {args.architecture} {number}".encode()).hexdigest()
+        document = {"id": image, "created": f"2014-05-13T16:53:2{number}Z", "docker_version": "1.0.0", "os": "linux",
+                    "architecture": args.architecture, "container_config": {"Cmd": ["/bin/sh", "-c", f"step {number}"]},
+                    "config": {"Cmd": ["/bin/cat", "/hello.txt"], "Env": ["PATH=/bin"]}, "Size": len(tar)}
+        if parent:
+            document["parent"] = parent
+        os.makedirs(os.path.join(args.target, image))
+        for name, content in [("VERSION", b"1.0"), ("json", json.dumps(document).encode() + b"\n"), ("layer.tar", tar)]:
+            with open(os.path.join(args.target, image, name), "wb") as file:
+                file.write(content)
+        parent = image
+    name, _, tag = args.name.partition(":")
+    with open(os.path.join(args.target, "repositories"), "w") as file:
+        json.dump({name: {tag: parent}}, file)
+    return parent
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["image", "multi", "artifact", "big", "docker"])
+    parser.add_argument("kind", choices=["image", "multi", "artifact", "big", "docker", "legacy"])
     parser.add_argument("target", help="the directory (docker: the file) to write")
     parser.add_argument("--seed", default="seed")
-    parser.add_argument("--name", default="e2e:latest", help="docker: the tag in the archive")
+    parser.add_argument("--name", default="e2e:latest", help="docker, legacy: the tag")
     parser.add_argument("--size", type=int, default=1 << 30, help="big: bytes in the layer's file (default 1 GiB)")
     parser.add_argument("--architecture", default=ARCHITECTURES.get(platform.machine(), platform.machine()))
     parser.add_argument("--busybox", default="/bin/busybox" if os.path.exists("/bin/busybox") else None)
     args = parser.parse_args()
     if args.kind == "docker":
         print(make_docker_archive(args))
+        return
+    if args.kind == "legacy":
+        print(make_legacy(args))
         return
     layout = Layout(args.target)
     make = {"image": make_image, "multi": make_multi, "artifact": make_artifact, "big": make_big}[args.kind]

@@ -69,6 +69,7 @@ pub(crate) struct Docker {
     account: Option<(String, String)>,
     /// Requests that it sends before it is unplugged.
     left: Arc<AtomicUsize>,
+    told: Arc<Mutex<Vec<(String, String, u16)>>>,
 }
 
 /// What one push or pull keeps: as each of them made a session of its own.
@@ -85,7 +86,14 @@ impl Docker {
     /// That version, not logged in.
     pub(crate) fn new(version: Version, client: &Client, https: bool) -> Self {
         let client = client.nobody().with("user-agent", version.user_agent());
-        Self { version, client, https, account: None, left: Arc::new(AtomicUsize::new(usize::MAX)) }
+        Self {
+            version,
+            client,
+            https,
+            account: None,
+            left: Arc::new(AtomicUsize::new(usize::MAX)),
+            told: Arc::default(),
+        }
     }
 
     /// The same after a login that was believed.
@@ -96,6 +104,11 @@ impl Docker {
     /// The same, unplugged after so many requests.
     pub(crate) fn unplugged_after(&self, requests: usize) -> Self {
         Self { left: Arc::new(AtomicUsize::new(requests)), ..self.clone() }
+    }
+
+    /// Everything that was answered: method, path, status.
+    pub(crate) fn told(&self) -> Vec<(String, String, u16)> {
+        self.told.lock().expect("what was told").clone()
     }
 
     /// `docker login`: what it tells the user.
@@ -143,7 +156,11 @@ impl Docker {
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, plug).is_err() {
             return Err(Refused { what: "unplugged".to_owned(), status: 0, text: String::new() });
         }
-        call.try_send().await.map_err(|what| Refused { what, status: 0, text: String::new() })
+        let answer =
+            call.try_send().await.map_err(|what| Refused { what, status: 0, text: String::new() })?;
+        let path = answer.what.split(' ').nth(1).unwrap_or_default().to_owned();
+        self.told.lock().expect("what was told").push((answer.method.to_string(), path, answer.status));
+        Ok(answer)
     }
 
     /// `docker push NAME` of a chain, base first, and tags with the position of the image they point to.

@@ -5,11 +5,14 @@
 
 mod actors;
 mod answers;
+mod callers;
 mod content;
 mod delegation;
 mod docker;
 mod foreign;
 mod images;
+mod index;
+mod kills;
 mod mirror;
 mod points;
 mod rules;
@@ -17,5 +20,6 @@ mod search;
 mod steps;
 mod switches;
 mod tenants;
+mod users;
 mod vectors;
 mod views;

@@ -158,7 +158,7 @@ async fn v_17_6_a_plain_layer_makes_an_oci_manifest() {
 }
 
 /// The vectors of three layers, and of none.
-fn three() -> Image {
+pub(crate) fn three() -> Image {
     let layers = vectors::three_layers().map(|bytes| Blob::of(Alg::Sha256, bytes));
     let config = Blob::of(Alg::Sha256, vectors::THREE_CONFIG);
     image().config(types::OCI_CONFIG, &config).layers(types::OCI_LAYER, &layers).build()

@@ -31,7 +31,7 @@ use placement::Places;
 
 pub use blobs::{Asked, Blob, BlobBytes};
 pub use error::{BodyError, RegistryError, Result};
-pub use images::{ImageError, ImageSources};
+pub use images::{ImageError, ImageSources, MayPull};
 pub use lists::Listing;
 pub use manifests::ManifestPut;
 pub use moving::{Move, Moving};

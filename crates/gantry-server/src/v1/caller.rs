@@ -22,7 +22,7 @@ use crate::auth::{Asking, AuthError, Credential, Identity, TokenError};
 use crate::http::legacy::Failure;
 use crate::http::{Door, Met, Peer, asking, cookie, identify, met_as};
 use crate::policy::{self, Denied, Missing, Rules};
-use crate::registry::{ImageError, RegistryError};
+use crate::registry::{ImageError, ImageSources, MayPull, RegistryError};
 
 /// Who it is, and what for.
 pub(super) struct Caller {
@@ -94,15 +94,13 @@ impl Caller {
     /// Of the two ways to write a name the one that is meant. What the caller may not see is as if it were not there.
     async fn spelling(&self, app: &App, name: &V1Name) -> Result<RepoName, Failure> {
         let written = name.written();
-        let meta = app.registry.meta();
-        if let Some(other) = name.other()
-            && self.may_pull(&other)
-            && !meta.repository_exists(written).await.map_err(RegistryError::Storage)?
-            && meta.repository_exists(&other).await.map_err(RegistryError::Storage)?
-        {
-            return Ok(other);
+        let Some(other) = name.other().filter(|other| self.may_pull(other)) else {
+            return Ok(written.clone());
+        };
+        if self.may_pull(written) && is_there(app, written).await? || !is_there(app, &other).await? {
+            return Ok(written.clone());
         }
-        Ok(written.clone())
+        Ok(other)
     }
 
     /// Whether the caller may do this to a repository.
@@ -125,9 +123,9 @@ impl Caller {
         })
     }
 
-    /// Whether the caller may take images from a repository.
-    pub(super) fn may_pull(&self, repo: &RepoName) -> bool {
-        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
+    /// Where else the caller may take images from.
+    pub(super) fn sources(&self) -> ImageSources<'_> {
+        ImageSources { staging: Some(&self.staging), reader: self }
     }
 
     /// Where the image of a request that names no repository is read.
@@ -182,6 +180,16 @@ impl Caller {
                 "requested access is denied; there is no repository that this caller may push to",
             )),
         }
+    }
+}
+
+async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
+    Ok(app.registry.meta().repository_exists(repo).await.map_err(RegistryError::Storage)?)
+}
+
+impl MayPull for Caller {
+    fn may_pull(&self, repo: &RepoName) -> bool {
+        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::http::blob::{Unserved, serve};
 use crate::http::legacy::Failure;
 use crate::http::reply::{self, Response, digest_value, empty};
 use crate::http::{Body, RequestBody, conditional};
-use crate::registry::{Blob, ImageError, ImageSources, RegistryError};
+use crate::registry::{Blob, ImageError, RegistryError};
 
 /// The largest JSON of an image, in bytes. Clients hold it in memory, and so does the store.
 const JSON_MAX: u64 = 4 << 20;
@@ -200,8 +200,7 @@ pub(super) async fn put(
         ImagePart::Json => {
             delegate::check_owned(cx, id).await?;
             let json = body.collect(JSON_MAX).await?;
-            let may_pull = |repo: &RepoName| cx.caller.may_pull(repo);
-            let sources = ImageSources { staging: Some(&cx.caller.staging), may_pull: &may_pull };
+            let sources = cx.caller.sources();
             registry.begin_image(&repo, id, json, sources).await?;
         }
         ImagePart::Layer => {

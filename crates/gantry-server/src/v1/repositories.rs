@@ -2,7 +2,7 @@
 
 use gantry_oci::access::Action;
 use gantry_oci::v1::{ImageId, V1Name};
-use gantry_oci::{Reference, RepoName, Tag};
+use gantry_oci::{Reference, Tag};
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
@@ -10,7 +10,7 @@ use super::{Context, done, json, mirrored};
 use crate::config::Deletable;
 use crate::http::legacy::Failure;
 use crate::http::{RequestBody, Response};
-use crate::registry::{ImageError, ImageSources, RegistryError};
+use crate::registry::{ImageError, RegistryError};
 
 /// The largest body here, in bytes: an id, or a word.
 const BODY_MAX: u64 = 4 << 10;
@@ -51,8 +51,7 @@ pub(super) async fn put_tag(
         return Err(INVALID_DATA);
     }
     let id: ImageId = text.parse().map_err(|_| ImageError::Unknown)?;
-    let may_pull = |repo: &RepoName| cx.caller.may_pull(repo);
-    let sources = ImageSources { staging: Some(&cx.caller.staging), may_pull: &may_pull };
+    let sources = cx.caller.sources();
     let locks = cx.caller.rules.locks(&cx.caller.identity, repo.as_str());
     cx.app.registry.tag_image(&repo, tag, &id, sources, locks).await?;
     Ok(done())

@@ -37,7 +37,7 @@ impl Registry {
         let mut known: Option<Vec<Content>> = None;
         let mut from = Vec::new();
         for other in self.meta.repositories_with_image(id, CANDIDATES).await? {
-            if other.is_staging() || other == *repo || !(sources.may_pull)(&other) {
+            if other.is_staging() || other == *repo || !sources.reader.may_pull(&other) {
                 continue;
             }
             let Some(content) = self.content_of_chain(&other, id).await? else { continue };

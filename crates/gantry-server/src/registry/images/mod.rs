@@ -26,8 +26,14 @@ use super::{Registry, RegistryError, Result};
 pub struct ImageSources<'a> {
     /// The caller's own staging place, which is looked at first.
     pub staging: Option<&'a RepoName>,
-    /// Other repositories that the caller may pull from.
-    pub may_pull: &'a (dyn Fn(&RepoName) -> bool + Send + Sync),
+    /// Who says which other repositories the caller may pull from.
+    pub reader: &'a dyn MayPull,
+}
+
+/// Somebody who may pull from some repositories.
+pub trait MayPull: Send + Sync {
+    /// Whether from this one.
+    fn may_pull(&self, repo: &RepoName) -> bool;
 }
 
 /// Why something about an image cannot be done. The texts are those that v1 clients see.
