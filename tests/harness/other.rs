@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
@@ -128,10 +127,6 @@ impl Other {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     pub(crate) fn is(&self, mood: Mood) {
         self.state.mood.send_replace(mood);
     }
@@ -155,17 +150,6 @@ impl Other {
     pub(crate) fn asked_for(&self, method: &str, end: &str) -> usize {
         let asked = self.asked();
         asked.iter().filter(|question| question.method == method && question.path.ends_with(end)).count()
-    }
-
-    /// Waits until it was asked for a path that ends like this.
-    pub(crate) async fn is_asked_for(&self, method: &str, end: &str) {
-        for _ in 0..3000 {
-            if self.asked_for(method, end) > 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("nobody asks for {method} {end}");
     }
 }
 

@@ -1,7 +1,6 @@
 //! A small Index and a small v1 registry, of somebody else: they know nothing of Gantry, and are what the documents of then say.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -232,9 +231,6 @@ impl TestRegistry {
         self.asked_for("GET", &format!("/v1/images/{}/layer", image.id))
     }
 
-    pub(crate) fn host(&self) -> SocketAddr {
-        self.server.address()
-    }
 }
 
 impl Held {

@@ -244,7 +244,8 @@ async fn v_12_3_what_is_not_right_is_neither_given_whole_nor_kept() {
         let layer = question.path.ends_with("/layer");
         layer.then(|| Reply::stream(pieces).with("content-length", &length.to_string()))
     });
-    assert!(steps_large.client.get(&image(&large.id, "layer")).try_send().await.is_err());
+    let broken = steps_large.client.get(&image(&large.id, "layer")).try_send().await;
+    assert!(broken.as_ref().map_or(true, |answer| answer.status == 503), "{broken:?}");
     source.is_honest();
     // None of it was kept, and none of it is in the way.
     source.corrupt(&small, small.layer.clone());
@@ -388,9 +389,10 @@ async fn v_12_6_nothing_is_fetched_for_who_may_not_read_it() {
         .set("auth.anonymous", "\"read\"")
         .account("alice", "open sesame")
         .account("bob", "let me in")
+        .set("auth.htpasswd.role", "\"none\"")
         .start()
         .await;
-    app.grant("user:alice", "pull", "secret").await;
+    app.grant("alice", "pull", "secret").await;
     let (nobody, bob) = (app.client(), app.client().basic("bob", "let me in"));
     for path in ["/v1/repositories/secret/app/images", "/v1/repositories/secret/app/tags"] {
         nobody.get(path).await.status(401);
@@ -443,7 +445,6 @@ async fn v_12_8_the_source_is_asked_with_its_own_token_and_account() {
         .account("alice", "her own secret")
         .start()
         .await;
-    app.grant("user:alice", "pull", "team").await;
     let docker = Docker::new(Version::D1_6, &app.client(), false).as_user("alice", "her own secret");
     assert_eq!(docker.pull("team/app", "latest").await.expect("a pull"), images);
     // A token that ends is asked for anew.
@@ -471,7 +472,6 @@ async fn v_12_8_the_source_is_asked_with_its_own_token_and_account() {
 async fn v_12_8_a_gantry_mirrors_a_gantry_over_https() {
     let authority = Authority::new();
     let source = Gantry::options().tls(&authority).account("mirror", "open sesame").start().await;
-    source.grant("user:mirror", "push", "team").await;
     let images = chain(3);
     let pusher = Docker::new(Version::D1_6, &source.client(), true).as_user("mirror", "open sesame");
     pusher.push("team/app", &images, &[("latest", 2)]).await.expect("a push");

@@ -15,6 +15,7 @@ mod index;
 mod kills;
 mod mirror;
 mod points;
+mod roles;
 mod rules;
 mod search;
 mod steps;

@@ -97,7 +97,8 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
     }
 
     /// What is kept, without asking.
-    pub(super) fn peek(&self, key: &Key) -> Option<V> {
+    #[cfg(test)]
+    fn peek(&self, key: &Key) -> Option<V> {
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         match board.slots.get(key)? {
             Slot::Known { value, until, .. } if *until > Instant::now() => Some(value.clone()),

@@ -31,7 +31,7 @@ use self::spool::Spool;
 use super::OpenUpstreamError;
 use super::flights::{Crowded, Flights, Landed};
 use crate::config::V1Mirror;
-use crate::registry::{BlobBytes, ImageError, ImageSources, Registry, RegistryError};
+use crate::registry::{BlobBytes, ImageError, ImageSources, MayPull, Registry, RegistryError};
 
 /// JSON and ancestry that are kept, about, in bytes.
 const DOCUMENTS_KEPT: usize = 32 << 20;
@@ -337,11 +337,15 @@ impl Mirror {
 
 /// Images come from nowhere else.
 fn nowhere() -> ImageSources<'static> {
-    ImageSources { staging: None, may_pull: &no_repository }
+    ImageSources { staging: None, reader: &Nobody }
 }
 
-fn no_repository(_: &RepoName) -> bool {
-    false
+struct Nobody;
+
+impl MayPull for Nobody {
+    fn may_pull(&self, _: &RepoName) -> bool {
+        false
+    }
 }
 
 /// The task in which a layer is fetched. However it ends, nobody waits for it any longer.
@@ -366,7 +370,8 @@ impl Landing {
         fill.ended(fetched);
         let (mirror, order, id) = (mirror.clone(), order.clone(), *id);
         drop(self);
-        if let (true, Some(Ok(tags))) = (stored, mirror.0.tags.peek(&order.key())) {
+        // What was known of tags may be too old by now.
+        if stored && let Ok(tags) = mirror.tags(&order).await {
             let of_it = tags.iter().filter(|(_, of)| *of == id).cloned().collect();
             mirror.settle(order, of_it).await;
         }
