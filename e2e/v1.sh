@@ -40,6 +40,7 @@ there_and_back() {                                          # there_and_back SCH
         say "$name: pushed by v1"
         v1 push "$1://$REG/$name:v1" "$DIR/old"
         digest=$(served "$name" v1)
+        expect "docker search" "$(docker search --no-trunc --format '{{.Name}}' "$REG/$name" | head -n 1)" "$name"
         say "$name: pulled by docker, and pushed under another tag"
         pull_by_docker "$REG/$name:v1"
         docker tag "$REG/$name:v1" "$REG/$name:v2"

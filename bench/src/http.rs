@@ -1,7 +1,7 @@
 //! A client connection that costs as little as it can, because it shares two cores with the server it measures.
 //!
 //! It is no HTTP library: requests come rendered, of the answer only what a measurement needs is read (status, length,
-//! `Location`), bodies are counted into one reused buffer. What it does read it checks: an answer that is cut short or
+//! `Location`, the token of v1), bodies are counted into one reused buffer. What it does read it checks: an answer that is cut short or
 //! framed in a way not known here is an error and never a fast success.
 
 use std::io::{Read, Write};
@@ -61,6 +61,8 @@ pub(crate) struct Answer {
     pub(crate) length: u64,
     /// `Location`, as written.
     pub(crate) location: Option<String>,
+    /// `X-Docker-Token`, as written.
+    pub(crate) token: Option<String>,
 }
 
 /// How the end of a body is found.
@@ -75,6 +77,7 @@ struct Head {
     status: u16,
     framing: Framing,
     location: Option<String>,
+    token: Option<String>,
     closes: bool,
 }
 
@@ -158,7 +161,7 @@ impl Connection {
         if head.closes {
             self.stream = None;
         }
-        Ok(Answer { length, location: head.location })
+        Ok(Answer { length, location: head.location, token: head.token })
     }
 
     fn sized(&mut self, length: u64, take: &mut dyn FnMut(&[u8])) -> Result<u64> {
@@ -231,7 +234,7 @@ fn parse(head: &[u8]) -> Result<Head> {
         .filter(|_| first.starts_with(b"HTTP/1."))
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
         .with_context(|| format!("no status line: {}", String::from_utf8_lossy(first)))?;
-    let mut found = Head { status, framing: Framing::Length(0), location: None, closes: false };
+    let mut found = Head { status, framing: Framing::Length(0), location: None, token: None, closes: false };
     for line in lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
@@ -243,6 +246,8 @@ fn parse(head: &[u8]) -> Result<Head> {
             found.framing = Framing::Chunked;
         } else if name.eq_ignore_ascii_case(b"location") {
             found.location = Some(String::from_utf8_lossy(value).into_owned());
+        } else if name.eq_ignore_ascii_case(b"x-docker-token") {
+            found.token = Some(String::from_utf8_lossy(value).into_owned());
         } else if name.eq_ignore_ascii_case(b"connection") {
             found.closes = value.eq_ignore_ascii_case(b"close");
         }

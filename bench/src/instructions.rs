@@ -24,8 +24,8 @@ const TIMES: usize = 1000;
 
 enum Measured {
     Read(Action),
-    /// A manifest by tag, by somebody who may.
-    As(Kind),
+    /// By somebody who may, or by the other API.
+    As(Kind, Action),
     PushBlob,
     PushManifest,
 }
@@ -33,11 +33,18 @@ enum Measured {
 const PATHS: &[(Measured, &str)] = &[
     (Measured::Read(Action::Ping), "GET /v2/"),
     (Measured::Read(Action::ManifestGetTag), "GET of a manifest by tag"),
-    (Measured::As(Kind::GantryBearer), "the same with a bearer token"),
-    (Measured::As(Kind::GantryBasic), "the same with a remembered password"),
+    (Measured::As(Kind::GantryBearer, Action::Access), "the same with a bearer token"),
+    (Measured::As(Kind::GantryBasic, Action::Access), "the same with a remembered password"),
     (Measured::Read(Action::ManifestHeadDigest), "HEAD of a manifest by digest"),
     (Measured::Read(Action::BlobHead), "HEAD of a blob"),
     (Measured::Read(Action::BlobGetSmall), "GET of a 4 KiB blob"),
+    (Measured::As(Kind::GantryBearer, Action::BlobGetSmall), "the same with a bearer token"),
+    (Measured::As(Kind::GantryV1, Action::V1Json), "GET of a v1 image's JSON"),
+    (Measured::As(Kind::GantryV1Token, Action::V1Json), "the same with a v1 token"),
+    (Measured::As(Kind::GantryV1, Action::V1Ancestry), "GET of a v1 image's ancestry"),
+    (Measured::As(Kind::GantryV1Token, Action::V1Ancestry), "the same with a v1 token"),
+    (Measured::As(Kind::GantryV1, Action::V1LayerSmall), "GET of a v1 layer of 4 KiB"),
+    (Measured::As(Kind::GantryV1Token, Action::V1LayerSmall), "the same with a v1 token"),
     (Measured::Read(Action::TagsPage), "a page of 100 tags"),
     (Measured::PushBlob, "push of a 4 KiB blob: POST, PUT, commit"),
     (Measured::PushManifest, "PUT of a manifest under a new tag, commit"),
@@ -77,7 +84,7 @@ fn run(path: &Measured, times: usize, programs: &Programs, facts: &Facts, direct
         "--fair-sched=yes".to_owned(),
         format!("--callgrind-out-file={}", counts.display()),
     ];
-    let kind = if let Measured::As(kind) = path { *kind } else { Kind::Gantry };
+    let kind = if let Measured::As(kind, _) = path { *kind } else { Kind::Gantry };
     let mut server = Server::start_under(kind, programs, directory, &tracer)?;
     seed::push_small(&server, facts)?;
     if kind.has_accounts() {
@@ -94,8 +101,8 @@ fn run(path: &Measured, times: usize, programs: &Programs, facts: &Facts, direct
             Box::new(Fetch { lists: page, next: 0 })
         }
         Measured::Read(action) => Box::new(Fetch { lists: scenarios::requests(*action, facts), next: 0 }),
-        Measured::As(_) => {
-            let lists = scenarios::requests_as(Action::Access, facts, &server.authorization()?);
+        Measured::As(_, action) => {
+            let lists = scenarios::requests_as(*action, facts, &server.authorization()?);
             Box::new(Fetch { lists, next: 0 })
         }
         Measured::PushBlob => {

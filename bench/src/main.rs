@@ -50,7 +50,7 @@ struct RunArgs {
         long,
         value_delimiter = ',',
         value_name = "SERVER",
-        default_value = "gantry,gantry-log,gantry-bearer,gantry-basic,d3,d2,nginx,hyper,local"
+        default_value = "gantry,gantry-log,gantry-bearer,gantry-basic,gantry-v1,gantry-v1-token,d3,d2,nginx,hyper,local"
     )]
     servers: Vec<Kind>,
     /// How long a round lasts

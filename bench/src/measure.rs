@@ -100,7 +100,7 @@ pub(crate) fn scenario(
 }
 
 fn measure(scenario: &Scenario, server: &Server, facts: &Facts, seconds: f64) -> Result<Measured> {
-    let works = scenario.works(facts, &server.authorization()?);
+    let works = scenario.works(server.kind, facts, &server.authorization()?);
     process::forget_peak(server.pid())?;
     let own = std::process::id();
     let before = (process::cpu(server.pid())?, process::cpu(own)?, process::busy()?);

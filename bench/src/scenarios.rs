@@ -34,6 +34,11 @@ pub(crate) enum Action {
     Log,
     /// `ManifestGetTag` once more, beside Gantrys that know who asks.
     Access,
+    /// By the v1 API, beside a Gantry that is asked for what comes nearest by V2.
+    V1Json,
+    V1Ancestry,
+    V1LayerSmall,
+    V1LayerLarge,
     /// Not a load by clients: see `growth`, `steps`.
     Growth,
     Steps,
@@ -88,6 +93,11 @@ pub(crate) const ALL: &[Scenario] = &[
         8,
         Action::Access,
     ),
+    row("v1-json", "GET of a v1 image's JSON, beside GET of a manifest by tag", 8, Action::V1Json),
+    row("v1-ancestry", "GET of a v1 image's ancestry, beside the same", 8, Action::V1Ancestry),
+    row("v1-layer-small", "GET of a v1 layer of 4 KiB, beside GET of the blob", 8, Action::V1LayerSmall),
+    row("v1-layer-large-1", "GET of a v1 layer of 256 MiB, beside GET of the blob", 1, Action::V1LayerLarge),
+    row("v1-layer-large-4", "GET of a v1 layer of 256 MiB, beside GET of the blob", 4, Action::V1LayerLarge),
     row("blob-push-small-1", "push of new 4 KiB blobs", 1, Action::BlobPushSmall),
     row("blob-push-small-4", "push of new 4 KiB blobs", 4, Action::BlobPushSmall),
     row("blob-push-small-8", "push of new 4 KiB blobs", 8, Action::BlobPushSmall),
@@ -130,7 +140,10 @@ impl Scenario {
     pub(crate) fn is_for(&self, kind: Kind) -> bool {
         match self.action {
             Action::Log => matches!(kind, Kind::Gantry | Kind::GantryLog),
-            Action::Access => kind == Kind::Gantry || kind.has_accounts(),
+            Action::Access => kind == Kind::Gantry || kind.has_accounts() && !kind.is_v1(),
+            Action::V1Json | Action::V1Ancestry | Action::V1LayerSmall | Action::V1LayerLarge => {
+                matches!(kind, Kind::Gantry | Kind::GantryBearer) || kind.is_v1()
+            }
             Action::BlobPushLarge => kind.is_registry() && !kind.is_variant() || kind == Kind::Local,
             _ if kind.is_variant() || kind == Kind::Local => false,
             // Distribution has no such API.
@@ -142,27 +155,29 @@ impl Scenario {
 
     /// Whether what is interesting is bytes per second.
     pub(crate) fn is_stream(&self) -> bool {
-        matches!(self.action, Action::BlobGetLarge | Action::BlobPushLarge)
+        matches!(self.action, Action::BlobGetLarge | Action::BlobPushLarge | Action::V1LayerLarge)
     }
 
     /// How long a round lasts.
     pub(crate) fn until(&self, seconds: f64) -> Until {
         match (self.action, self.clients) {
-            (Action::BlobGetLarge, 1) => Until::Steps(4),
-            (Action::BlobGetLarge, 4) | (Action::BlobPushLarge, 1) => Until::Steps(2),
+            (Action::BlobGetLarge | Action::V1LayerLarge, 1) => Until::Steps(4),
+            (Action::BlobGetLarge | Action::V1LayerLarge, 4) | (Action::BlobPushLarge, 1) => Until::Steps(2),
             (Action::BlobGetLarge | Action::BlobPushLarge, _) => Until::Steps(1),
             _ => Until::Time(Duration::from_secs_f64(seconds)),
         }
     }
 
     /// The clients' work; `authorization` is a line of the head of requests, or nothing.
-    pub(crate) fn works(&self, facts: &Facts, authorization: &str) -> Vec<Box<dyn Work>> {
+    pub(crate) fn works(&self, kind: Kind, facts: &Facts, authorization: &str) -> Vec<Box<dyn Work>> {
         let large = (self.action == Action::BlobPushLarge).then(|| Template::new(content::LARGE));
-        (0..self.clients).map(|client| self.work(facts, client, large.as_ref(), authorization)).collect()
+        let work = |client| self.work(kind, facts, client, large.as_ref(), authorization);
+        (0..self.clients).map(work).collect()
     }
 
     fn work(
         &self,
+        kind: Kind,
         facts: &Facts,
         client: usize,
         large: Option<&Template>,
@@ -201,7 +216,22 @@ impl Scenario {
                 ];
                 Box::new(Mixed { reads: Fetch { lists, next: client }, writes, step: client })
             }
-            (action, _) => Box::new(Fetch { lists: requests_as(action, facts, authorization), next: client }),
+            (action, _) => {
+                let lists = requests_as(action.of(kind), facts, authorization);
+                Box::new(Fetch { lists, next: client })
+            }
+        }
+    }
+}
+
+impl Action {
+    /// What a server is asked: one that is asked by V2 for what comes nearest to a question of v1.
+    pub(crate) fn of(self, kind: Kind) -> Self {
+        match self {
+            Action::V1Json | Action::V1Ancestry if !kind.is_v1() => Action::ManifestGetTag,
+            Action::V1LayerSmall if !kind.is_v1() => Action::BlobGetSmall,
+            Action::V1LayerLarge if !kind.is_v1() => Action::BlobGetLarge,
+            action => action,
         }
     }
 }
@@ -220,6 +250,7 @@ pub(crate) fn requests(action: Action, facts: &Facts) -> Vec<Vec<Request>> {
     let blob =
         |method: &str, digest: &str| Request::new(method, &format!("/v2/{IMAGE}/blobs/{digest}"), "", 200);
     let get = |path: &str| Request::new("GET", path, "", 200);
+    let image = |id: &str, part: &str| get(&format!("/v1/images/{id}/{part}"));
     // 64 places, so that no answer can be kept whole.
     let places = || (0..64).map(|place| MANY / 128 + place * (MANY - PAGE * 2) / 64);
     let one = match action {
@@ -231,6 +262,10 @@ pub(crate) fn requests(action: Action, facts: &Facts) -> Vec<Vec<Request>> {
         Action::BlobHead => blob("HEAD", &facts.small),
         Action::BlobGetSmall => blob("GET", &facts.small),
         Action::BlobGetLarge => blob("GET", &facts.large),
+        Action::V1Json => image(&facts.v1.top, "json"),
+        Action::V1Ancestry => image(&facts.v1.top, "ancestry"),
+        Action::V1LayerSmall => image(&facts.v1.top, "layer"),
+        Action::V1LayerLarge => image(&facts.v1_large.top, "layer"),
         Action::ReferrersPage => get(&format!("/v2/{IMAGE}/referrers/{}", facts.manifest_digest)),
         Action::ImagePull => {
             let mut list = vec![manifest("HEAD", "latest"), manifest("GET", &facts.manifest_digest)];

@@ -32,7 +32,55 @@ pub(crate) struct Facts {
     pub(crate) blobs: Vec<(String, u64)>,
     pub(crate) small: String,
     pub(crate) large: String,
+    /// An image for v1: its top layer is the small blob.
+    pub(crate) v1: V1Image,
+    /// Another, whose only layer is the large blob.
+    pub(crate) v1_large: V1Image,
     templates: Vec<(Template, String)>,
+}
+
+/// An image that v1 clients can pull, whose bytes are a manifest's.
+pub(crate) struct V1Image {
+    tag: &'static str,
+    config: Vec<u8>,
+    manifest: Vec<u8>,
+    /// The id of its top, as `docs/v1.md` says it is made.
+    pub(crate) top: String,
+}
+
+impl V1Image {
+    fn new(tag: &'static str, layers: &[(String, u64)]) -> Self {
+        let env: Vec<_> = (0..16).map(|n| format!(r#""VARIABLE_{n}=a value of usual length""#)).collect();
+        let config = format!(
+            r#"{{"architecture":"amd64","config":{{"Cmd":["/bin/sh"],"Env":[{}],"Labels":{{"bench":"{tag}"}}}},"created":"2020-01-02T03:04:05Z","os":"linux","rootfs":{{"diff_ids":[],"type":"layers"}}}}"#,
+            env.join(",")
+        )
+        .into_bytes();
+        let mut blobs = vec![(content::digest(&config), config.len() as u64)];
+        blobs.extend_from_slice(layers);
+        let (mut top, mut left) = (String::new(), layers.len());
+        for (layer, _) in layers {
+            left -= 1;
+            let mut bytes = format!("{} {top}", bare(layer)).into_bytes();
+            if left == 0 {
+                bytes.push(b' ');
+                bytes.extend_from_slice(&config);
+            }
+            top = bare(&content::digest(&bytes)).to_owned();
+        }
+        Self { tag, manifest: content::manifest(&blobs, None, tag), config, top }
+    }
+
+    fn push(&self, server: &Server) -> Result<()> {
+        let mut connection = Connection::open(server.address)?;
+        let path = format!("/v2/{IMAGE}/blobs/uploads/?digest={}", content::digest(&self.config));
+        connection.send(&Request::with_body("POST", &path, "application/octet-stream", &self.config, 201))?;
+        push::manifest(&mut connection, IMAGE, self.tag, &self.manifest)
+    }
+}
+
+fn bare(digest: &str) -> &str {
+    digest.split_once(':').map_or(digest, |(_, hex)| hex)
 }
 
 impl Facts {
@@ -56,7 +104,10 @@ impl Facts {
         };
         let (small, large) = (last(2), last(1));
         let manifest = content::manifest(&blobs, None, "the image");
-        Self { manifest_digest: content::digest(&manifest), manifest, blobs, small, large, templates }
+        let v1 = V1Image::new("v1", &[blobs[1].clone(), (small.clone(), content::SMALL)]);
+        let v1_large = V1Image::new("v1-large", &[(large.clone(), content::LARGE)]);
+        let manifest_digest = content::digest(&manifest);
+        Self { manifest_digest, manifest, blobs, small, large, v1, v1_large, templates }
     }
 }
 
@@ -85,6 +136,12 @@ fn push_up_to(server: &Server, facts: &Facts, size: u64) -> Result<()> {
     let blobs = facts.templates.iter().map(|(template, name)| template.named(name));
     for blob in blobs.filter(|blob| blob.size <= size) {
         push::blob(&mut connection, IMAGE, &blob, Way::Put)?;
+    }
+    if server.kind.is_v1() {
+        facts.v1.push(server)?;
+        if size >= content::LARGE {
+            facts.v1_large.push(server)?;
+        }
     }
     push::manifest(&mut connection, IMAGE, "latest", &facts.manifest)
 }
@@ -253,6 +310,11 @@ pub(crate) fn verify(server: &Server, facts: &Facts) -> Result<()> {
     let all = facts.blobs.iter().map(|(digest, _)| digest).chain([&facts.small, &facts.large]);
     for digest in all {
         check(&format!("/v2/{IMAGE}/blobs/{digest}"), digest)?;
+    }
+    if server.kind.is_v1() {
+        for (image, digest) in [(&facts.v1, &facts.small), (&facts.v1_large, &facts.large)] {
+            check(&format!("/v1/images/{}/layer", image.top), digest)?;
+        }
     }
     if server.kind == Kind::Gantry || server.kind.is_distribution() {
         for path in [format!("/v2/{TAGS}/tags/list?n=100"), "/v2/_catalog?n=100".to_owned()] {

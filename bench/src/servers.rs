@@ -35,6 +35,10 @@ pub(crate) enum Kind {
     GantryBearer,
     /// Gantry with accounts, asked with a name and a password
     GantryBasic,
+    /// Gantry, asked by the v1 API
+    GantryV1,
+    /// Gantry with accounts, asked by the v1 API with one of its tokens
+    GantryV1Token,
     /// Distribution 3
     D3,
     /// Distribution 2.8
@@ -55,6 +59,8 @@ impl Kind {
             Self::GantryLog => "gantry-log",
             Self::GantryBearer => "gantry-bearer",
             Self::GantryBasic => "gantry-basic",
+            Self::GantryV1 => "gantry-v1",
+            Self::GantryV1Token => "gantry-v1-token",
             Self::D3 => "d3",
             Self::D2 => "d2",
             Self::Nginx => "nginx",
@@ -75,7 +81,12 @@ impl Kind {
 
     /// Whether it is asked with credentials.
     pub(crate) fn has_accounts(self) -> bool {
-        matches!(self, Self::GantryBearer | Self::GantryBasic)
+        matches!(self, Self::GantryBearer | Self::GantryBasic | Self::GantryV1Token)
+    }
+
+    /// Whether it is asked by the v1 API.
+    pub(crate) fn is_v1(self) -> bool {
+        matches!(self, Self::GantryV1 | Self::GantryV1Token)
     }
 
     /// Whether it is Distribution.
@@ -84,7 +95,8 @@ impl Kind {
     }
 
     fn is_gantry(self) -> bool {
-        matches!(self, Self::Gantry | Self::GantryLog | Self::GantryBearer | Self::GantryBasic)
+        self.is_v1()
+            || matches!(self, Self::Gantry | Self::GantryLog | Self::GantryBearer | Self::GantryBasic)
     }
 }
 
@@ -234,6 +246,13 @@ impl Server {
         let basic = format!("Authorization: Basic {encoded}\r\n");
         if self.kind == Kind::GantryBasic {
             return Ok(basic);
+        }
+        if self.kind.is_v1() {
+            let path = format!("/v1/repositories/{IMAGE}/images");
+            let wanted = format!("{basic}X-Docker-Token: true\r\n");
+            let answer = Connection::open(self.address)?.send(&Request::new("GET", &path, &wanted, 200))?;
+            let token = answer.token.context("no token in the answer")?;
+            return Ok(format!("Authorization: Token {token}\r\n"));
         }
         let path = format!("/v2/token?scope=repository:{IMAGE}:pull");
         let mut body = Vec::new();

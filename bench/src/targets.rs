@@ -15,11 +15,11 @@ enum Against {
     Server(Kind),
     /// Another scenario by Gantry.
     Scenario(&'static str),
-    /// The same scenario by Gantry, where what is measured is a variant of it.
-    Variant(Kind),
+    /// The same scenario: one variant of Gantry beside another.
+    Beside(Kind, Kind),
 }
 
-use Against::{Scenario, Server, Variant};
+use Against::{Beside, Scenario, Server};
 
 struct Target {
     what: &'static str,
@@ -32,6 +32,9 @@ const MANIFESTS: &[&str] =
     &["manifest-get-tag", "manifest-get-digest", "manifest-head-tag", "manifest-head-digest"];
 const LARGE_GETS: &[&str] = &["blob-get-large-1", "blob-get-large-4", "blob-get-large-16"];
 const LARGE_PUSHES: &[&str] = &["blob-push-large-1", "blob-push-large-4", "blob-push-large-8"];
+
+const V1_SHORT: &[&str] = &["v1-json", "v1-ancestry"];
+const V1_LAYERS: &[&str] = &["v1-layer-small", "v1-layer-large-1", "v1-layer-large-4"];
 
 const TARGETS: &[Target] = &[
     target("ping, of nginx", &["ping"], Server(Kind::Nginx), 0.8),
@@ -72,15 +75,29 @@ const TARGETS: &[Target] = &[
     target(
         "manifest GET with a bearer token, of our own without",
         &["access"],
-        Variant(Kind::GantryBearer),
+        Beside(Kind::GantryBearer, Kind::Gantry),
         0.8,
     ),
     target(
         "manifest GET with a remembered password, of the same",
         &["access"],
-        Variant(Kind::GantryBasic),
+        Beside(Kind::GantryBasic, Kind::Gantry),
         0.7,
     ),
+    target(
+        "v1 json and ancestry GET, of our own manifest GET",
+        V1_SHORT,
+        Beside(Kind::GantryV1, Kind::Gantry),
+        0.7,
+    ),
+    target("the same with a token", V1_SHORT, Beside(Kind::GantryV1Token, Kind::GantryBearer), 0.7),
+    target(
+        "v1 layer GET, 4 KiB, 256 MiB by 1 and by 4, of our own blob GET",
+        V1_LAYERS,
+        Beside(Kind::GantryV1, Kind::Gantry),
+        0.9,
+    ),
+    target("the same with a token", V1_LAYERS, Beside(Kind::GantryV1Token, Kind::GantryBearer), 0.9),
 ];
 
 const fn target(
@@ -99,7 +116,7 @@ impl Target {
             let (own, other) = match self.against {
                 Server(kind) => (Kind::Gantry, figure(scenario, kind)),
                 Scenario(other) => (Kind::Gantry, figure(other, Kind::Gantry)),
-                Variant(kind) => (kind, figure(scenario, Kind::Gantry)),
+                Beside(kind, other) => (kind, figure(scenario, other)),
             };
             Some(figure(scenario, own)?.ratio(other?))
         };

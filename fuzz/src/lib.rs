@@ -10,6 +10,7 @@ mod oci;
 mod server;
 mod sources;
 mod tokens;
+mod v1;
 
 /// A name, which is also that of the corpus, and what is run.
 pub type Target = (&'static str, fn(&[u8]));
@@ -40,6 +41,13 @@ pub const TARGETS: &[Target] = &[
     ("reference", oci::reference),
     ("request", oci::request),
     ("token", tokens::token),
+    ("v1_ancestry", v1::ancestry),
+    ("v1_checksum", v1::checksum),
+    ("v1_derive", v1::derive),
+    ("v1_json", v1::json),
+    ("v1_make", v1::make),
+    ("v1_request", v1::request),
+    ("v1_token", v1::token),
 ];
 
 /// Runs the target of this name.

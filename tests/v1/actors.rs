@@ -94,15 +94,18 @@ async fn v_9_4_a_closed_registry_asks_every_docker_to_log_in() {
     insider.push("team/app", &images, &[("latest", 0)]).await.expect("pushed");
     for version in Version::ALL {
         let nobody = Docker::new(version, &app.client(), false);
-        for who in [nobody.clone(), nobody.as_user("alice", "wrong")] {
-            for name in ["team/app", "team/none"] {
-                let pull = who.pull(name, "latest").await.expect_err("no pull");
-                assert_eq!((pull.status, pull.text.as_str()), (401, "Requires authorization"), "{pull:?}");
-                assert!(pull.what.ends_with("no data of the repository"), "{pull:?}");
-                let push = who.push(name, &chain(1), &[("latest", 0)]).await.expect_err("no push");
-                assert_eq!((push.status, push.text.as_str()), (401, "Requires authorization"), "{push:?}");
-                assert!(push.what.ends_with("the push is not begun"), "{push:?}");
-            }
+        // Who is wrong more often than that has to wait.
+        let mut callers = vec![(nobody.clone(), "team/app"), (nobody.clone(), "team/none")];
+        if version == Version::D1_6 {
+            callers.push((nobody.as_user("alice", "wrong"), "team/app"));
+        }
+        for (who, name) in callers {
+            let pull = who.pull(name, "latest").await.expect_err("no pull");
+            assert_eq!((pull.status, pull.text.as_str()), (401, "Requires authorization"), "{pull:?}");
+            assert!(pull.what.ends_with("no data of the repository"), "{pull:?}");
+            let push = who.push(name, &chain(1), &[("latest", 0)]).await.expect_err("no push");
+            assert_eq!((push.status, push.text.as_str()), (401, "Requires authorization"), "{push:?}");
+            assert!(push.what.ends_with("the push is not begun"), "{push:?}");
         }
     }
     assert_eq!(insider.pull("team/app", "latest").await.expect("pulled"), images);

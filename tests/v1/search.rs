@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::content::{V1Image, chain, new_id};
+use super::steps::{Steps, image as path_of};
 use crate::harness::access::{encoded, granted};
 use crate::harness::content::number;
 use crate::harness::{Alg, Blob, Client, Gantry, Image, image, index, types};
@@ -105,6 +107,31 @@ async fn v_10_2_names_and_descriptions_are_searched() {
     // The one that is named so comes first on its page.
     client.at("alpha").push("latest", &image().build()).await;
     assert_eq!(found(&client, "alpha").await, ["alpha", "library/alpha", "team/alphabet"]);
+}
+
+/// What was pushed by v1 is found from its tag on, by the label of its top image too, and what has no place yet is not found.
+#[tokio::test]
+async fn v_10_2_what_came_by_v1_is_found_too() {
+    let app = Gantry::start().await;
+    let client = app.client();
+    let mut images = chain(2);
+    let mut json: Value = serde_json::from_slice(&images[1].json).unwrap();
+    json["config"]["Labels"] = json!({ DESCRIPTION: "Of old" });
+    images[1] = V1Image::new(json.to_string(), images[1].layer.clone());
+    let push = Steps::pushing(&client, "old/app").await;
+    for image in &images {
+        push.push_image(image).await;
+    }
+    assert_eq!(found(&client, "").await, Vec::<String>::new());
+    push.put_tag("latest", &images[1].id).await.status(200);
+    assert_eq!(found(&client, "of old").await, ["old/app"]);
+    // Pushed into no repository at all.
+    let id = new_id();
+    let json = format!("{{\"id\":\"{id}\"}}");
+    client.put(&path_of(&id, "json"), json).await.status(200);
+    assert_eq!(found(&client, "").await, ["old/app"]);
+    client.delete("/v1/repositories/old/app/").await.status(200);
+    assert_eq!(found(&client, "").await, Vec::<String>::new());
 }
 
 /// Nobody finds what does not stand in their catalog, nor what has no tag (any more).

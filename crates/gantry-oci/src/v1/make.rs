@@ -80,19 +80,22 @@ fn rootfs(chain: &[ChainLink<'_>]) -> String {
 }
 
 fn history(chain: &[ChainLink<'_>]) -> String {
-    let known = |link: &ChainLink<'_>| link.history.filter(|text| is_entries(text)).map(str::to_owned);
+    let known = |link: &ChainLink<'_>| link.history.and_then(entries);
     let entries: Vec<_> = chain.iter().map(|link| known(link).unwrap_or_else(|| entry(link.json))).collect();
     format!("[{}]", entries.join(","))
 }
 
-/// Whether this is what [`history_of`] gives for one layer.
-fn is_entries(text: &str) -> bool {
+/// What [`history_of`] gives for one layer, without white space between; `None`: this is something else.
+fn entries(text: &str) -> Option<String> {
     let json = format!("[{text}]");
     // In the config it lies one level deeper, and what is made is to be read again.
-    let entries = (!is_too_deep(format!("[{json}]").as_bytes()))
-        .then(|| serde_json::from_str::<Vec<&RawValue>>(&json))
-        .and_then(Result::ok);
-    entries.is_some_and(|entries| entries.iter().filter(|entry| !is_empty_layer(entry)).count() == 1)
+    if is_too_deep(format!("[{json}]").as_bytes()) {
+        return None;
+    }
+    let entries: Vec<&RawValue> = serde_json::from_str(&json).ok()?;
+    let layers = entries.iter().filter(|entry| !is_empty_layer(entry)).count();
+    let entries: Vec<_> = entries.iter().map(|entry| entry.get()).collect();
+    (layers == 1).then(|| entries.join(","))
 }
 
 fn is_empty_layer(entry: &RawValue) -> bool {

@@ -118,14 +118,19 @@ impl TokenFields {
             }
             let value = value.trim_ascii_start();
             let value = value.strip_prefix('"').unwrap_or(value);
-            *field = Some(value.split('"').next().unwrap_or_default().trim_ascii_end());
+            *field = Some(value.split('"').next().unwrap_or_default().trim_ascii());
         }
         Some(Self {
-            signature: signature.filter(|signature| !signature.is_empty())?.to_owned(),
+            signature: signature.filter(|text| is_word(text))?.to_owned(),
             repository: repository?.parse().ok()?,
             access: TokenAccess::parse(access?)?,
         })
     }
+}
+
+/// Whether a signature can be written as it was read.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl std::fmt::Display for TokenFields {

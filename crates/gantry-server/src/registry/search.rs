@@ -21,9 +21,11 @@ use super::{Registry, Result};
 /// The annotation, and the label.
 const DESCRIPTION: &str = "org.opencontainers.image.description";
 /// Repositories that are described together.
-const BATCH: usize = 256;
-/// How long a search deals with what changed before it goes by what is known.
-const PATIENCE: Duration = Duration::from_millis(250);
+const BATCH: usize = 128;
+/// So many a search describes before it goes by what is known,
+const AT_A_SEARCH: usize = 8 * BATCH;
+/// and so long it takes part in that.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The largest configuration that is read, in bytes.
 const CONFIG_MAX: u64 = 4 << 20;
 /// Manifests of an index that are looked at.
@@ -59,11 +61,11 @@ impl Registry {
         view: Arc<dyn SearchView>,
     ) -> Result<Found> {
         let term = term.to_lowercase();
-        let _permit = self.searching.at_once.acquire().await;
-        if let Err(error) = self.catch_up(PATIENCE).await {
+        if let Err(error) = self.catch_up().await {
             // What is known can be searched all the same; the background says what is wrong.
             tracing::debug!(%error, "a search goes by what was known before");
         }
+        let _permit = self.searching.at_once.acquire().await;
         let skip = page.saturating_sub(1).saturating_mul(size);
         let mut found = self.meta.search(Search { term: term.clone(), skip, limit: size, view }).await?;
         found.results.sort_by_key(|result| Reverse(closeness(&result.name, &term)));
@@ -76,20 +78,28 @@ impl Registry {
     /// The store failed.
     pub async fn describe_changed(&self) -> Result<bool> {
         let _alone = self.searching.describing.lock().await;
-        self.describe_some().await
+        Ok(self.describe_some().await?.1)
     }
 
-    async fn catch_up(&self, patience: Duration) -> Result<()> {
+    async fn catch_up(&self) -> Result<()> {
         let begun = Instant::now();
         // Whatever was noted before this search began, and was taken by somebody else, is written when the lock is free.
-        let Ok(_alone) = tokio::time::timeout(patience, self.searching.describing.lock()).await else {
+        let Ok(_alone) = tokio::time::timeout(PATIENCE, self.searching.describing.lock()).await else {
             return Ok(());
         };
-        while self.describe_some().await? && begun.elapsed() < patience {}
+        let mut described = 0;
+        while described < AT_A_SEARCH && begun.elapsed() < PATIENCE {
+            let (some, more) = self.describe_some().await?;
+            described += some;
+            if !more {
+                break;
+            }
+        }
         Ok(())
     }
 
-    async fn describe_some(&self) -> Result<bool> {
+    /// How many, and whether there are more.
+    async fn describe_some(&self) -> Result<(usize, bool)> {
         let outdated = self.meta.outdated(BATCH).await?;
         // Until it is written it may be forgotten half-way: by a failure, or by a client that hangs up.
         let mut taken = Taken { registry: self, rows: outdated.rows };
@@ -99,8 +109,9 @@ impl Registry {
             descriptions.push(Description { of: of.clone(), text });
         }
         self.meta.describe(descriptions).await?;
+        let count = taken.rows.len();
         taken.rows.clear();
-        Ok(outdated.more)
+        Ok((count, outdated.more))
     }
 
     async fn description_of(&self, outdated: &Outdated) -> Option<String> {

@@ -73,6 +73,8 @@ fn v_9_1_a_token_without_what_makes_it_one_is_malformed() {
         "Token repository=\"b\",access=read",
         "Token signature=,repository=\"b\",access=read",
         "Token signature=\"\",repository=\"b\",access=read",
+        "Token signature=a b,repository=\"b\",access=read",
+        "Token signature=\u{e9},repository=\"b\",access=read",
         "Token signature=a,repository=\"B\",access=read",
         "Token signature=a,repository=\"\",access=read",
         "Token signature=a,repository=\"~v1/b\",access=read",

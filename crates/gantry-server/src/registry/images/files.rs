@@ -139,7 +139,6 @@ fn list(layer: impl Read, plain_max: u64) -> io::Result<(Files, u64)> {
         }
         files.push((name, info));
     }
-    drop(members);
     if plain.limit() == 0 {
         return Err(io::Error::other("it is too large"));
     }

@@ -33,6 +33,9 @@ pub(super) const DESCRIBED_BY: &str = "SELECT manifest FROM search_rows WHERE re
 /// All of it, in the order of the results.
 const ALL: &str = "SELECT name, description, folded FROM search_rows ORDER BY number";
 
+/// Repositories that are looked at together on the way through all of them, when there is nothing to describe.
+const STEP: usize = 4096;
+
 /// Where a walk through all repositories stands that nobody has begun.
 const NOT_BEGUN: i64 = -1;
 
@@ -171,17 +174,21 @@ impl SearchRows for SqliteMeta {
     }
 }
 
-/// Looks at the next repositories by number. The answer is where to go on; `None`: at the end.
+/// Looks at the next repositories by number, until so many are outdated. The answer is where to go on; `None`: at the end.
 fn walk(
     connection: &Connection,
     after: i64,
     limit: usize,
     rows: &mut Vec<Outdated>,
 ) -> rusqlite::Result<Option<i64>> {
+    let full = rows.len().saturating_add(limit);
     let mut statement = connection.prepare_cached(WALK)?;
-    let mut found = statement.query((after, integer(limit)))?;
+    let mut found = statement.query((after, integer(STEP)))?;
     let (mut seen, mut last) = (0, after);
     while let Some(row) = found.next()? {
+        if rows.len() >= full {
+            return Ok(Some(last));
+        }
         seen += 1;
         last = row.get(0)?;
         // Staging places read as no name.
@@ -189,7 +196,7 @@ fn walk(
             rows.extend(outdated(connection, Some(last), repo)?);
         }
     }
-    Ok((seen == limit).then_some(last))
+    Ok((seen == STEP).then_some(last))
 }
 
 fn outdated(
@@ -287,4 +294,43 @@ fn find(connection: &Connection, search: &Search) -> rusqlite::Result<Found> {
         found.total += 1;
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> Key {
+        Key::Tag(format!("a/r{number}").parse().expect("a name"), "latest".into())
+    }
+
+    #[test]
+    fn every_change_is_told_once_in_order() {
+        let changes = Changes::unknown();
+        changes.note(&[key(1)]);
+        assert_eq!(changes.take(10), (Vec::new(), Some(0)), "all of them are looked at anyway");
+        changes.note(&[key(1), key(2), key(1)]);
+        changes.walked(0, None);
+        let names =
+            |(taken, _): (Vec<RepoName>, _)| taken.iter().map(RepoName::to_string).collect::<Vec<_>>();
+        assert_eq!(names(changes.take(1)), ["a/r1"]);
+        changes.note(&[key(1)]);
+        assert_eq!(names(changes.take(10)), ["a/r2", "a/r1"]);
+        assert!(!changes.has_more());
+    }
+
+    #[test]
+    fn with_too_many_changes_all_repositories_are_looked_at_anew() {
+        let changes = Changes::unknown();
+        changes.take(1);
+        changes.walked(0, Some(500));
+        for number in 0..=LIST_MAX {
+            changes.note(&[key(number)]);
+        }
+        // Whoever was on the way through them does not end it.
+        changes.walked(500, None);
+        assert_eq!(changes.take(10), (Vec::new(), Some(0)));
+        changes.walked(0, None);
+        assert!(!changes.has_more());
+    }
 }

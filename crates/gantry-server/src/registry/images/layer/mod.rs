@@ -24,5 +24,5 @@ pub(super) use unpack::{content_of, unpack};
 /// Tars for tests.
 #[cfg(test)]
 pub(super) mod testing {
-    pub(in super::super) use super::members::tests::{END, file, ustar, vector};
+    pub(in super::super) use super::members::tests::{END, file, ustar};
 }

@@ -113,7 +113,7 @@ struct Observer {
 enum State {
     /// The first bytes have not come yet.
     Beginning(Vec<u8>),
-    Gzip(MultiGzDecoder<Plain>),
+    Gzip(Box<MultiGzDecoder<Plain>>),
     /// Nothing more is to be learned on the way.
     Known(Compression),
 }
@@ -141,7 +141,7 @@ impl Observer {
 
     fn begin(&mut self, first: &[u8]) {
         self.state = match sniff(first) {
-            Compression::Gzip => State::Gzip(MultiGzDecoder::new(Plain::default())),
+            Compression::Gzip => State::Gzip(Box::new(MultiGzDecoder::new(Plain::default()))),
             other => State::Known(other),
         };
         self.unpack(first);

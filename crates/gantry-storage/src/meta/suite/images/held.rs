@@ -217,6 +217,14 @@ async fn derived_images_hold_what_was_pushed_under_their_ids(meta: &Meta) {
     assert_eq!(verdicts(&sweep(meta, &a, AT_ONCE).await), [Verdict::Remove; 2]);
     assert!(there(meta, &a, &["both base", "both top"]).await.is_empty());
 
+    // Also what is not the top.
+    push_image(meta, &a, "both base", None).await;
+    put(meta, new.clone()).await;
+    meta.put_view(&a, &new.digest, chain()).await.expect("stored");
+    assert!(candidates(meta, &a).await.is_empty());
+    assert!(delete_manifest(meta, &a, &new.digest).await);
+    assert_eq!(verdicts(&sweep(meta, &a, AT_ONCE).await), [Verdict::Remove]);
+
     // What v1 pushed on top of a derived image takes that along when it goes.
     put(meta, new.clone()).await;
     meta.put_view(&a, &new.digest, chain()).await.expect("stored");

@@ -1,0 +1,2 @@
+#![no_main]
+gantry_fuzz::fuzz!("v1_ancestry");
