@@ -230,7 +230,6 @@ impl TestRegistry {
     pub(crate) fn layers_of(&self, image: &V1Image) -> usize {
         self.asked_for("GET", &format!("/v1/images/{}/layer", image.id))
     }
-
 }
 
 impl Held {

@@ -70,9 +70,12 @@ async fn v_1_1_a_private_registry_behind_passwords() {
 #[tokio::test]
 async fn v_1_1_a_private_registry_behind_client_certificates() {
     let [_, text, ..] = configurations();
-    let (dir, authority, clients) = (tempfile::tempdir().expect("a directory"), Authority::new(), Authority::new());
+    let (dir, authority, clients) =
+        (tempfile::tempdir().expect("a directory"), Authority::new(), Authority::new());
     let ca = clients.write(&dir.path().join("clients-ca.crt"));
-    let app = started(&with(text, &[("/etc/gantry/clients-ca.crt", ca.to_str().expect("a path"))]), &authority).await;
+    let app =
+        started(&with(text, &[("/etc/gantry/clients-ca.crt", ca.to_str().expect("a path"))]), &authority)
+            .await;
     assert!(app.client().get("/v1/_ping").try_send().await.is_err(), "no connection without");
     let stranger = app.client().showing(&authority, &Authority::new().client("builder"));
     assert!(stranger.get("/v1/_ping").try_send().await.is_err(), "nor with another's");
