@@ -41,10 +41,10 @@ def apply(path, files):
             elif member.issym():
                 files[name] = f"-> {member.linkname}"
             elif member.isdir():
-                files[name] = f"directory {member.mode:o}"
+                files[name] = f"directory {member.mode & 0o7777:o}"
             elif member.isfile():
                 content = tar.extractfile(member).read()
-                files[name] = f"{member.mode:o} {len(content)} {hashlib.sha256(content).hexdigest()}"
+                files[name] = f"{member.mode & 0o7777:o} {len(content)} {hashlib.sha256(content).hexdigest()}"
 
 
 def main():

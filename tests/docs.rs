@@ -1,4 +1,4 @@
-//! The references of the protocol and of access and the security page against the sources: what it names is there, what is there is named, and no rule goes unheld.
+//! The references of the protocol, of access and of v1 and the security page against the sources: what it names is there, what is there is named, and no rule goes unheld.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,6 +69,13 @@ const ACCESS: Reference = Reference {
     is_named_after_an_id: |test| begins_like_an_id(test, "an", "_"),
 };
 
+const V1: Reference = Reference {
+    file: "docs/v1.md",
+    rules: 80,
+    is_id: |cell| begins_like_an_id(cell, "V", "-"),
+    is_named_after_an_id: |test| begins_like_an_id(test, "v", "_"),
+};
+
 impl Reference {
     /// A line of a table with at least three cells, of which the first is an ID: that, and the cell of the tests. Lines of two cells,
     /// as in the list of what is not there yet, are no rules.
@@ -128,6 +135,15 @@ fn docs_the_access_reference_names_the_tests_that_hold_it() {
     let missing: Vec<_> =
         expected.chain((1..=24).map(|number| format!("N-{number}"))).filter(|id| !ids.contains(id)).collect();
     assert!(missing.is_empty(), "docs/access.md lacks {missing:?}");
+}
+
+/// The points at which the reference implementation went wrong are held one by one.
+#[test]
+fn docs_the_v1_reference_names_the_tests_that_hold_it() {
+    let ids = V1.check();
+    let points = (1..=11).map(|number| format!("V-13.{number}"));
+    let missing: Vec<_> = points.filter(|id| !ids.contains(id)).collect();
+    assert!(missing.is_empty(), "docs/v1.md lacks {missing:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::harness::server::run;
 use crate::harness::{Gantry, Options};
 
 /// A server on which nothing is promised for longer than this, and that sweeps only when it is told to.
-fn promising(grace: &str) -> Options {
+pub(crate) fn promising(grace: &str) -> Options {
     Gantry::options()
         .set("sweep.interval", "\"off\"")
         .set("sweep.grace", &format!("{grace:?}"))
@@ -34,7 +34,7 @@ pub(crate) struct Told {
 
 impl Told {
     /// The digests with this fate, sorted.
-    fn with_fate(&self, fate: &str) -> Vec<String> {
+    pub(crate) fn with_fate(&self, fate: &str) -> Vec<String> {
         let fated = self.items.iter().filter(|item| item["fate"] == fate);
         let mut digests: Vec<_> =
             fated.map(|item| item["digest"].as_str().expect("a digest").to_owned()).collect();

@@ -262,7 +262,7 @@ async fn v_20_7_held_tags_are_held_for_both() {
     let app = Gantry::start().await;
     let alice = app.user("alice", "s3cret-pass").await;
     app.namespace("team", "private").await;
-    app.grant("user:alice", "delete", "team").await;
+    app.grant("alice", "delete", "team").await;
     app.hold_tags("team", &["v*"], &[]).await;
     let push = Steps::pushing(&alice, "team/app").await;
     let images = chain(2);
@@ -284,8 +284,8 @@ async fn v_6_12_properties_are_those_of_the_namespace() {
     let alice = app.user("alice", "s3cret-pass").await;
     let bob = app.user("bob", "s3cret-pass").await;
     app.namespace("team/app", "private").await;
-    app.grant("user:alice", "admin", "team").await;
-    app.grant("user:bob", "push", "team").await;
+    app.grant("alice", "admin", "team").await;
+    app.grant("bob", "push", "team").await;
     Steps::pushing(&alice, "team/app").await.push(&chain(1), "latest").await;
     Steps::pushing(&alice, "team/other").await.push(&chain(1), "latest").await;
     let path = "/v1/repositories/team/app/properties";

@@ -338,8 +338,6 @@ async fn v_9_5_wrong_passwords_wait_as_in_v2() {
 #[tokio::test]
 async fn v_9_4_requests_are_counted_and_addresses_admitted_as_in_v2() {
     let app = closed()
-        .set("limits.requests_per_second", "1")
-        .set("limits.burst", "3")
         .set("server.trusted_proxies", "['127.0.0.1/32']")
         .set("auth.addresses.deny", "['192.0.2.0/24']")
         .start()
@@ -348,6 +346,7 @@ async fn v_9_4_requests_are_counted_and_addresses_admitted_as_in_v2() {
     for shown in ["Basic YWxpY2U6b3BlbjpzZXNhbWU=", "Token ", "Token x", "Basic Og=="] {
         denied.with("authorization", shown).get("/v1/users/").await.status(403);
     }
+    let app = closed().set("limits.requests_per_second", "1").set("limits.burst", "3").start().await;
     let alice = app.client().basic("alice", "open:sesame");
     let issued = token(&alice, "PUT", "/v1/repositories/a/app/").await;
     let counted = begin(&app.client().v1_token(&issued), "a/app").await.status(200);

@@ -205,6 +205,29 @@ async fn v_7_4_the_payload_checksum_decides() {
     }
 }
 
+/// Where a client gives nothing else: over the tar, however it is packed and whether it ends as it should.
+#[tokio::test]
+async fn v_7_2_a_tarsum_alone_is_checked() {
+    let json = super::vectors::json();
+    let plain = super::content::tar(&super::vectors::members());
+    let with_json = "6dd0fc88f9847b6291a3482d585699547cf36f63fd5d99c436012861a7fe82ca";
+    let version_1 = "6bfeae0590442ccd447249ee1dfe6216732fca634c085daed2e7a82524d42836";
+    for layer in [plain.clone(), super::content::gzip(&plain), plain[..2560].to_vec()] {
+        for sum in [format!("tarsum+sha256:{with_json}"), format!("tarsum.v1+sha256:{version_1}")] {
+            let push = pushing().await;
+            let of = V1Image::new(json.clone(), layer.clone());
+            push.put_json(&of).await.status(200);
+            push.put_layer(&of).await.status(200);
+            let put = |sum: &str| {
+                push.client.call("PUT", &image(&of.id, "checksum")).header("x-docker-checksum", sum)
+            };
+            put(&format!("tarsum+sha256:{}", new_id())).await.says(400, "Checksum mismatch");
+            put(&sum).await.status(200);
+            push.has(&of).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn v_4_4_a_push_that_is_begun_again_forgets_what_it_had() {
     let push = pushing().await;

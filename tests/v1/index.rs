@@ -149,6 +149,27 @@ async fn v_18_6_a_push_begins_where_the_caller_may_push() {
     put(&alice).await.status(200);
 }
 
+/// What is taken into a repository its owner may read, by the token that was bought with a narrower one, too.
+#[tokio::test]
+async fn v_18_7_a_narrow_access_token_takes_nothing_from_where_it_does_not_reach() {
+    let app = Gantry::options().set("auth.anonymous", "'none'").start().await;
+    let alice = app.user("alice", "a secret 1").await;
+    app.grant("alice", "push", "a/**").await;
+    app.grant("alice", "push", "c/**").await;
+    let images = chain(2);
+    Steps::pushing(&alice, "a/app").await.push(&images, "latest").await;
+    let narrow = app.token("alice", &["c/**:push"]).await;
+    let push = Steps::pushing(&app.client().basic("x", &narrow.secret), "c/app").await;
+    push.put_tag("mine", &images[1].id).await.says(404, "Image not found");
+    let top = &grow(images.last(), 1)[0];
+    push.put_json(top).await.says(400, "Image depends on a non existing parent");
+    let push = Steps::pushing(&alice, "c/app").await;
+    // Reading is another matter: the token is for one repository.
+    push.lacks(&images[1].id).await;
+    push.put_tag("mine", &images[1].id).await.status(200);
+    push.has(&images[1]).await;
+}
+
 /// What the operator says is where the images are, or a proxy that is trusted.
 #[tokio::test]
 async fn v_9_2_endpoints_are_hosts_as_clients_know_them() {

@@ -19,6 +19,7 @@ mod roles;
 mod rules;
 mod search;
 mod steps;
+mod sweep_kills;
 mod sweeps;
 mod switches;
 mod tenants;

@@ -135,8 +135,8 @@ async fn v_18_9_changes_and_refusals_are_kept() {
     let app = Gantry::start().await;
     let alice = app.user("alice", "s3cret-pass").await;
     let bob = app.user("bob", "s3cret-pass").await;
-    app.grant("user:alice", "delete", "team").await;
-    app.grant("user:bob", "pull", "team").await;
+    app.grant("alice", "delete", "team").await;
+    app.grant("bob", "pull", "team").await;
     let push = Steps::pushing(&alice, "team/app").await;
     let images = chain(1);
     push.push(&images, "latest").await;
@@ -206,7 +206,7 @@ async fn v_19_6_the_other_name_needs_the_rights_of_both() {
     let admin = app.admin("root", "s3cret-pass").await;
     let alice = app.user("alice", "s3cret-pass").await;
     for pattern in ["foo", "both", "library/both", "library/baz"] {
-        app.grant("user:alice", "pull", pattern).await;
+        app.grant("alice", "pull", pattern).await;
     }
     let one = v2_image().build();
     for name in ["library/foo", "library/both", "library/baz"] {

@@ -155,7 +155,7 @@ async fn v_9_5_accounts_that_cannot_be() {
         body[member] = value;
         body.to_string()
     };
-    for body in ["", "nonsense", "{", "\u{1}", "{\"username\":\"alice\"", "\"a\" \"b\""] {
+    for body in ["", "nonsense", "{", "\u{1}", "{\"username\":\"alice\""] {
         client.post("/v1/users/").body(body).await.says(400, "Error Decoding JSON");
     }
     for body in [

@@ -60,6 +60,18 @@ pub(crate) const NO_LAYERS: &str = "07a8cc5a0ba84b13b16efb18bb12e021ee1f525ba441
 pub(crate) const EMPTY_LAYER: &str =
     "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4";
 
+/// The tar of [`members`], packed by bzip2 and by xz, in base64.
+pub(crate) const PACKED: [&str; 2] = [
+    "\
+    QlpoOTFBWSZTWXIU53MAAMJ7kMmQAEBAAf+AAsxubZ6ABEAAiDAArbYSSmUzTU00DIMhoaMaCVMqYTACMAAAAqlEND1GgDQ9QAB6mIF3zBquVZ\
+    BSVTE0QSVhba8GgznAYhSHChlZiQVEMtZHa3qbFgiMhUInPnykbxAZegDoxARlzCVP8K3g6CrQODQKCoDbjVb4X0xIk84OmZBeB9sWmhKXba+j\
+    O7ZknrNl+wAsH0mXFC+KEj9SJXIfxdyRThQkHIU53MA=",
+    "\
+    /Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4A3/AI5dADKdCIYQ5JSzSsi80f5CS2Mz1B2JkVQVwHala+9ALjRxoDseHaqtoH0ETycMvAbcmaNfGR\
+    m0bIx3+m0xoWXyRD4SHjXB/pCCI3qrbyE5MQ5bbK9WisSVv9BBSlkmBRYpHgbq69p0mEARuSdd45jBDmjO5olhT5HQTK5HZRXtTpjMkvmFTHIS\
+    n/PcBFqn7zMAAACndsBM/ScQRAABqgGAHAAAyiPXvrHEZ/sCAAAAAARZWg==",
+];
+
 #[test]
 fn v_7_5_the_builders_make_the_vectors() {
     let plain = tar(&members());

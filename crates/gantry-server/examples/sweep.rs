@@ -138,6 +138,7 @@ async fn fill(store: &Store, blobs: usize, garbage: usize, directory: &std::path
             annotations: BTreeMap::new(),
             blobs: named.map(digest).collect(),
             manifests: Vec::new(),
+            agent: String::new(),
             allow_missing: false,
         };
         store.meta.put_manifest(manifest).await.unwrap();

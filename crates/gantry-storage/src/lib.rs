@@ -29,7 +29,7 @@ pub use lease::{Reason, Terms, Verdict};
 pub use meta::access::{AccessRows, LockedTag, TagLocks};
 pub use meta::images::{
     ANCESTRY_MAX, BeginImage, Compression, DerivedImage, ImageLayer, ImageRows, ImageState, ImageStep,
-    ImageTag, LayerContent, LinkImage, NewImage, StoredImage, View,
+    ImageTag, LayerContent, LinkImage, NewImage, StoredImage, TagSet, View,
 };
 pub use meta::jobs::{Job, JobRows, JobState};
 pub use meta::search::{

@@ -44,6 +44,21 @@ pub(crate) fn client(headers: &HeaderMap) -> &'static str {
     }
 }
 
+/// What is kept of it, in bytes.
+const KEPT: usize = 256;
+
+/// What is kept of what a client says of itself.
+pub(crate) fn kept(headers: &HeaderMap) -> &str {
+    // Text of a header is ASCII.
+    agent(headers).map(|agent| agent.get(..KEPT).unwrap_or(agent)).unwrap_or_default()
+}
+
+/// The word behind `NAME/` in what a client said of itself.
+pub(crate) fn word<'a>(agent: &'a str, name: &str) -> Option<&'a str> {
+    let found = agent.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('/'));
+    found.filter(|word| !word.is_empty())
+}
+
 /// Whether a client is a Docker that pulls by V2 and knows schema 1 alone, and did not ask for what there is. It goes on with v1 when
 /// it is told that there is nothing.
 pub(crate) fn cannot_read(headers: &HeaderMap, media_type: &str) -> bool {
@@ -80,6 +95,16 @@ mod tests {
             assert_eq!(client(&headers(agent, "*/*")), label, "{agent}");
         }
         assert_eq!(client(&HeaderMap::new()), "other");
+    }
+
+    #[test]
+    fn words_of_what_was_kept() {
+        let long = format!("docker/1.6.2 os/linux os/plan9 arch/ {}", "x".repeat(1000));
+        let headers = headers(&long, "*/*");
+        let agent = kept(&headers);
+        assert_eq!(agent.len(), KEPT);
+        assert_eq!((word(agent, "docker"), word(agent, "os")), (Some("1.6.2"), Some("linux")));
+        assert_eq!((word(agent, "arch"), word(agent, "kernel"), word("", "os")), (None, None, None));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) struct ManifestToStore<'a> {
     pub(super) locks: TagLocks,
     /// The image of the repository that it was made of.
     pub(super) image: Option<ImageId>,
+    /// What the v1 client said it was.
+    pub(super) agent: &'a str,
 }
 
 impl Registry {
@@ -94,7 +96,7 @@ impl Registry {
                 Digest::sha256(&bytes)
             }
         };
-        let manifest = ManifestToStore { digest, bytes, content_type, tags, locks, image: None };
+        let manifest = ManifestToStore { digest, bytes, content_type, tags, locks, image: None, agent: "" };
         let subject = self.store_manifest(repo, manifest).await?;
         Ok(ManifestPut { digest, subject })
     }
@@ -103,7 +105,7 @@ impl Registry {
     pub(super) async fn store_manifest(
         &self,
         repo: &RepoName,
-        ManifestToStore { digest, bytes, content_type, tags, locks, image }: ManifestToStore<'_>,
+        ManifestToStore { digest, bytes, content_type, tags, locks, image, agent }: ManifestToStore<'_>,
     ) -> Result<Option<Digest>> {
         let rules = ManifestRules { extra_media_types: &self.limits.manifest_types };
         let manifest = Manifest::parse(content_type, &bytes, &rules)?;
@@ -114,6 +116,7 @@ impl Registry {
             bytes,
             tags,
             image,
+            agent: agent.to_owned(),
             locks,
             subject,
             blobs: manifest.required_blobs(),

@@ -3,13 +3,14 @@
 use gantry_oci::access::Action;
 use gantry_oci::v1::{ImageId, V1Name};
 use gantry_oci::{Reference, Tag};
+use gantry_storage::TagSet;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
 use super::{Context, done, json, mirrored};
 use crate::config::Deletable;
 use crate::http::legacy::Failure;
-use crate::http::{RequestBody, Response};
+use crate::http::{RequestBody, Response, agent};
 use crate::registry::{ImageError, RegistryError};
 
 /// The largest body here, in bytes: an id, or a word.
@@ -53,7 +54,8 @@ pub(super) async fn put_tag(
     let id: ImageId = text.parse().map_err(|_| ImageError::Unknown)?;
     let sources = cx.caller.sources();
     let locks = cx.caller.rules.locks(&cx.caller.identity, repo.as_str());
-    cx.app.registry.tag_image(&repo, tag, &id, sources, locks).await?;
+    let agent = agent::kept(&cx.parts.headers);
+    cx.app.registry.tag_image_by(agent, &repo, tag, &id, sources, locks).await?;
     Ok(done())
 }
 
@@ -87,29 +89,30 @@ pub(super) async fn delete(cx: &Context<'_>, name: &V1Name) -> Result<Response, 
     Ok(done())
 }
 
-/// What pushed a tag.
+/// What pushed a tag, as far as it said what it was.
 #[derive(Serialize)]
-struct TagInfo {
+struct TagInfo<'a> {
     /// When, in seconds since 1970.
-    last_update: Option<i64>,
-    docker_version: Option<String>,
-    docker_go_version: Option<String>,
-    arch: String,
-    os: String,
-    kernel: Option<String>,
+    last_update: i64,
+    docker_version: Option<&'a str>,
+    docker_go_version: Option<&'a str>,
+    arch: &'a str,
+    os: &'a str,
+    kernel: Option<&'a str>,
 }
 
 /// GET of what is known of a push.
 pub(super) async fn info(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    // There is such a tag, or 404.
-    mirrored::tag(cx, &repo, tag).await?;
+    // There is such a tag for v1, or 404.
+    cx.app.registry.image_of_tag(&repo, tag).await?;
+    let TagSet { at, agent } = cx.app.registry.tag_set(&repo, tag).await?;
     json(&TagInfo {
-        last_update: None,
-        docker_version: None,
-        docker_go_version: None,
-        arch: "amd64".to_owned(),
-        os: "linux".to_owned(),
-        kernel: None,
+        last_update: at.as_unix_seconds(),
+        docker_version: agent::word(&agent, "docker"),
+        docker_go_version: agent::word(&agent, "go"),
+        arch: agent::word(&agent, "arch").unwrap_or("amd64"),
+        os: agent::word(&agent, "os").unwrap_or("linux"),
+        kernel: agent::word(&agent, "kernel"),
     })
 }

@@ -20,13 +20,12 @@ async fn images_are_linked_from_where_the_caller_may_take_them() {
     world.push(&staging, base, &json(base, None), &layer).await;
     world.push(&staging, top, &json(top, Some(base)), &layer).await;
     refused(world.tag(&app, "latest", top).await, &ImageError::Unknown);
-    let mine = ImageSources { staging: Some(&staging), may_pull: &|_| false };
+    let mine = ImageSources { staging: Some(&staging), reader: &Below("-") };
     let locks = TagLocks::default;
     let made = world.registry.tag_image(&app, tag("latest"), &top, mine, locks()).await.unwrap();
     assert_eq!(world.registry.image(&app, &top).await.unwrap().ancestry, [top, base]);
 
-    let may = |repo: &RepoName| repo.as_str().starts_with("team/");
-    let sources = ImageSources { staging: None, may_pull: &may };
+    let sources = ImageSources { staging: None, reader: &Below("team/") };
     let linked = world.registry.tag_image(&theirs, tag("latest"), &top, sources, locks()).await.unwrap();
     assert_eq!(linked, made);
     // Parents too.
@@ -62,7 +61,7 @@ async fn layers_are_copied_to_where_the_repository_keeps_its_bytes() {
     let large: Vec<u8> = (0..10_000_u32).flat_map(u32::to_le_bytes).collect();
     world.push(&app, base, &json(base, None), &large).await;
     world.push(&app, top, &json(top, Some(base)), &gz(&small("a", "a"))).await;
-    let sources = ImageSources { staging: None, may_pull: &|_| true };
+    let sources = ImageSources { staging: None, reader: &Below("") };
     world.registry.tag_image(&old, tag("latest"), &top, sources, TagLocks::default()).await.unwrap();
     assert_eq!(world.blob(&old, &Digest::sha256(&large)).await, large);
     let hex = Digest::sha256(&large).hex();

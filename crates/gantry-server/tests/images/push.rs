@@ -7,7 +7,7 @@ use bytes::Bytes;
 use gantry_oci::v1::Checksums;
 use gantry_oci::{Digest, Manifest, ManifestRules};
 use gantry_server::registry::{Asked, BodyError, ImageError, RegistryError};
-use gantry_storage::{Compression, ImageState};
+use gantry_storage::{Compression, ImageState, TagLocks};
 
 use super::world::*;
 
@@ -209,5 +209,27 @@ async fn old_clients_are_believed_by_their_tarsum() {
     let both = Checksums::parse(Some(sum), Some(&payload(b"", b"")));
     refused(world.registry.complete_image(&app, &one, &both).await, &ImageError::ChecksumMismatch);
     world.complete(&app, one, sum).await.unwrap();
+    world.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_whose_layer_was_lost_is_whole_again_when_it_is_pushed_again() {
+    let world = World::new().await;
+    let (app, one) = (repo("team/app"), id("1"));
+    let (text, layer) = (json(one, None), gz(&small("a", "a")));
+    world.push(&app, one, &text, &layer).await;
+    let locks = TagLocks::default();
+    world.registry.delete_blob(&app, &Digest::sha256(&layer), &locks).await.unwrap();
+    refused(world.registry.whole_image(&app, &one, Asked::ToRead).await, &ImageError::Unknown);
+    refused(world.tag(&app, "latest", one).await, &ImageError::Unknown);
+    // It is still that image, and no other.
+    refused(world.begin(&app, one, &[&text[..], b" "].concat()).await, &ImageError::Exists);
+    world.begin(&app, one, &text).await.unwrap();
+    refused(world.layer(&app, one, &gz(&small("b", "b"))).await, &ImageError::Exists);
+    refused(world.registry.whole_image(&app, &one, Asked::ToRead).await, &ImageError::Unknown);
+    world.layer(&app, one, &layer).await.unwrap();
+    world.registry.whole_image(&app, &one, Asked::ToRead).await.unwrap();
+    refused(world.begin(&app, one, &text).await, &ImageError::Exists);
+    world.tag(&app, "latest", one).await.unwrap();
     world.store.close().await;
 }

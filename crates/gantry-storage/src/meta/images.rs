@@ -89,6 +89,9 @@ pub trait ImageRows {
 
     /// One of them.
     async fn image_tag(&self, repo: &RepoName, tag: &Tag) -> Result<Option<ImageTag>>;
+
+    /// When a tag was set, and by what.
+    async fn tag_set(&self, repo: &RepoName, tag: &Tag) -> Result<Option<TagSet>>;
 }
 
 /// How far an image has come.
@@ -246,6 +249,15 @@ pub struct DerivedImage {
     pub layer: Digest,
     /// Of the layer, in bytes.
     pub size: u64,
+}
+
+/// The last that was done to a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagSet {
+    /// When it was set, to the same manifest too.
+    pub at: Timestamp,
+    /// What the v1 client said it was that set it, as long as nobody moved it; empty: nothing.
+    pub agent: String,
 }
 
 /// A tag with what v1 needs to know of it.

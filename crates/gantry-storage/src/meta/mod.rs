@@ -233,6 +233,8 @@ pub struct NewManifest {
     pub tags: Vec<Tag>,
     /// The complete image of the repository that it was made of, and under whose id its tags are known in v1.
     pub image: Option<ImageId>,
+    /// What the v1 client says it is that sets the tags; nothing, where there is none.
+    pub agent: String,
     /// Tags that may not be moved. One that points to this manifest already does not move.
     pub locks: TagLocks,
     /// The manifest that this one refers to; need not exist.

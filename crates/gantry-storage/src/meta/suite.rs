@@ -113,6 +113,7 @@ pub fn manifest(repo: &RepoName, content: &str, tags: &[&str]) -> NewManifest {
         annotations: BTreeMap::new(),
         blobs: Vec::new(),
         manifests: Vec::new(),
+        agent: String::new(),
         allow_missing: false,
     }
 }

@@ -16,9 +16,9 @@ use super::ImageError;
 use super::layer::{Kind, Member, Members, unpack};
 
 /// Members of a layer.
-const MEMBERS_MAX: usize = 1 << 18;
+const MEMBERS_MAX: usize = 1 << 17;
 /// Bytes of their names.
-const NAMES_MAX: usize = 32 << 20;
+const NAMES_MAX: usize = 8 << 20;
 /// Bytes of the plain tars that are read for one answer.
 const PLAIN_MAX: u64 = 8 << 30;
 
@@ -42,13 +42,23 @@ impl Registry {
     /// There is no such image, it is in progress, its layer is no tar or too large to be listed; the store failed.
     pub async fn image_files(&self, repo: &RepoName, id: &ImageId) -> Result<Bytes> {
         let image = self.listed(repo, id).await?;
+        let _alone = self.images.listing.acquire().await;
         let mut left = PLAIN_MAX;
         let files = self.files_of(repo, &image, &mut left).await?;
         let line = |(name, info): &(String, Info)| {
             let Info(kind, deleted, size, time, mode, owner, group) = *info;
-            serde_json::json!([name, kind, deleted, size, time, mode, owner, group])
+            to_json(&(name, kind, deleted, size, time, mode, owner, group))
         };
-        Ok(to_json(&files.iter().map(line).collect::<Vec<_>>()))
+        let mut lines = Vec::with_capacity(files.len() * 64);
+        for file in &files {
+            lines.push(if lines.is_empty() { b'[' } else { b',' });
+            lines.extend_from_slice(&line(file));
+        }
+        if lines.is_empty() {
+            lines.push(b'[');
+        }
+        lines.push(b']');
+        Ok(lines.into())
     }
 
     /// GET diff: the JSON object.
@@ -57,6 +67,7 @@ impl Registry {
     /// As for [`Self::image_files`], of any layer of the chain.
     pub async fn image_diff(&self, repo: &RepoName, id: &ImageId) -> Result<Bytes> {
         let image = self.listed(repo, id).await?;
+        let _alone = self.images.listing.acquire().await;
         let mut left = PLAIN_MAX;
         let mut diff = Diff::default();
         let mut open: BTreeMap<String, Info> = BTreeMap::new();

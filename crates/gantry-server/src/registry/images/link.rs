@@ -6,7 +6,7 @@ use gantry_oci::v1::ImageId;
 use gantry_oci::{Digest, RepoName};
 use gantry_storage::{ImageState, LinkImage, StoredImage};
 
-use super::super::{Registry, Result};
+use super::super::{Registry, RegistryError, Result};
 use super::layer::body_of;
 use super::{CANDIDATES, ImageSources};
 
@@ -109,8 +109,15 @@ impl Registry {
     async fn copy_blob(&self, from: &RepoName, to: &RepoName, digest: &Digest) -> Result<bool> {
         let Some(blob) = self.meta.blob(from, digest).await? else { return Ok(false) };
         let bytes = self.open_blob(from, &blob).await?.read(0..blob.size);
-        self.uploads.store(to, OWNER, *digest, Some(blob.size), body_of(bytes)).await?;
-        Ok(true)
+        match self.uploads.store(to, OWNER, *digest, Some(blob.size), body_of(bytes)).await {
+            Ok(_) => Ok(true),
+            // It is no client whose body broke off.
+            Err(RegistryError::Body(error)) => {
+                tracing::warn!(%digest, %error, "a layer could not be copied");
+                Err(RegistryError::BytesMissing(*digest))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -95,6 +95,8 @@ pub(super) struct Images {
     pushing: Arc<Semaphore>,
     /// The same for a list of files.
     looking: Arc<Semaphore>,
+    /// To hold such a list until it is written.
+    listing: Semaphore,
     /// One look through a repository's manifests at a time, by the digest of its name.
     deriving: Locks<Digest>,
 }
@@ -102,7 +104,12 @@ pub(super) struct Images {
 impl Default for Images {
     fn default() -> Self {
         let permits = || Arc::new(Semaphore::new(AT_ONCE));
-        Self { pushing: permits(), looking: permits(), deriving: Locks::default() }
+        Self {
+            pushing: permits(),
+            looking: permits(),
+            listing: Semaphore::new(AT_ONCE),
+            deriving: Locks::default(),
+        }
     }
 }
 

@@ -31,8 +31,12 @@ impl Registry {
         sources: ImageSources<'_>,
     ) -> Result<()> {
         let read = ImageJson::parse(&json, id).map_err(ImageError::from)?;
-        if self.find_image(repo, id).await?.is_some_and(|image| image.state == ImageState::Complete) {
-            return Err(ImageError::Exists.into());
+        if let Some(image) = self.find_image(repo, id).await?
+            && image.state == ImageState::Complete
+        {
+            // Then the layer may come once more.
+            let healing = image.json == json && self.is_lost(repo, &image).await?;
+            return if healing { Ok(()) } else { Err(ImageError::Exists.into()) };
         }
         if let Some(parent) = &read.parent
             && self.bring(repo, parent, sources).await?.is_none()
@@ -62,7 +66,8 @@ impl Registry {
         body: ByteSource,
     ) -> Result<()> {
         let image = self.meta.image(repo, id).await?.ok_or(ImageError::Unknown)?;
-        if image.state == ImageState::Complete {
+        let is_complete = image.state == ImageState::Complete;
+        if is_complete && !self.is_lost(repo, &image).await? {
             return Err(ImageError::Exists.into());
         }
         let (registry, repo, owner) = (Arc::clone(self), repo.clone(), owner.to_owned());
@@ -79,6 +84,11 @@ impl Registry {
     ) -> Result<()> {
         let (observed, body) = Observed::new(&image.json, body);
         let (digest, size) = self.uploads.store_unnamed(repo, owner, length, body).await?;
+        if image.state == ImageState::Complete {
+            // The bytes that were lost, and only these.
+            let is_found = image.layer.as_ref().is_some_and(|layer| layer.digest == digest);
+            return if is_found { Ok(()) } else { Err(ImageError::Exists.into()) };
+        }
         let seen = observed.finish().await?;
         let (compression, diff_id) = match (seen.compression, seen.diff_id) {
             // Rare enough to be read once more rather than to hold a thread for as long as the client takes.
@@ -92,6 +102,15 @@ impl Registry {
         let layer = ImageLayer { digest, size, content: Some(content) };
         let step = self.meta.put_image_layer(repo, &image.id, image.generation, layer).await?;
         done(step, ImageError::Exists)
+    }
+
+    /// Whether the bytes of a complete image's layer are not there, or wrong. It cannot be pulled then, and is whole again when the
+    /// same bytes are pushed.
+    pub(super) async fn is_lost(&self, repo: &RepoName, image: &StoredImage) -> Result<bool> {
+        match &image.layer {
+            Some(layer) => Ok(self.meta.blob(repo, &layer.digest).await?.is_none()),
+            None => Ok(true),
+        }
     }
 
     /// What is in a layer that is stored: read again.

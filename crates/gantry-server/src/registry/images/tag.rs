@@ -43,8 +43,23 @@ impl Registry {
         sources: ImageSources<'_>,
         locks: TagLocks,
     ) -> Result<Digest> {
+        self.tag_image_by("", repo, tag, id, sources, locks).await
+    }
+
+    /// The same, with what the client says it is that does so.
+    ///
+    /// # Errors
+    /// See [`Self::tag_image`].
+    pub async fn tag_image_by(
+        &self,
+        agent: &str,
+        repo: &RepoName,
+        tag: Tag,
+        id: &ImageId,
+        sources: ImageSources<'_>,
+        locks: TagLocks,
+    ) -> Result<Digest> {
         let image = self.bring(repo, id, sources).await?.ok_or(ImageError::Unknown)?;
-        let mut failed = ImageError::Unknown.into();
         for _ in 0..TRIES {
             let manifest = match self.manifest_for(repo, &tag, &image.id).await? {
                 Some(manifest) => manifest,
@@ -58,14 +73,17 @@ impl Registry {
                 tags: vec![tag.clone()],
                 locks: locks.clone(),
                 image: Some(image.id),
+                agent,
             };
             match self.store_manifest(repo, manifest).await {
                 Ok(_) => return Ok(digest),
-                Err(error @ RegistryError::ManifestReferencesUnknown(_)) => failed = error,
+                Err(RegistryError::ManifestReferencesUnknown(missing)) => {
+                    tracing::info!(%id, ?missing, "layers of the image {id} are not there any more");
+                }
                 Err(error) => return Err(error),
             }
         }
-        Err(failed)
+        Err(ImageError::Unknown.into())
     }
 
     /// A manifest of this chain: the one that the tag names now, where that is one.

@@ -12,7 +12,7 @@ use gantry_oci::media_type::{DOCKER_MANIFEST_LIST, OCI_INDEX};
 use gantry_oci::v1::{CONFIG_MAX, Derived, EMPTY_LAYER, ImageId, config_of, derive, platform_manifest};
 use gantry_oci::{Digest, Reference, RepoName, Tag};
 use gantry_storage::{
-    DerivedImage, ImageLayer, ImageState, ImageTag, StorageError, StoredImage, StoredManifest, View,
+    DerivedImage, ImageLayer, ImageState, ImageTag, StorageError, StoredImage, StoredManifest, TagSet, View,
 };
 
 use super::super::{Asked, Registry, RegistryError, Result};
@@ -63,11 +63,14 @@ impl Registry {
     /// The image, complete, which a client is about to be told of: see `promised_blob`.
     ///
     /// # Errors
-    /// There is none, it is in progress, or the store failed.
+    /// There is none, or its layer is lost; it is in progress; the store failed.
     pub async fn whole_image(&self, repo: &RepoName, id: &ImageId, asked: Asked) -> Result<Arc<StoredImage>> {
         let image = self.image(repo, id).await?;
         if image.state != ImageState::Complete {
             return Err(ImageError::InProgress.into());
+        }
+        if self.is_lost(repo, &image).await? {
+            return Err(ImageError::Unknown.into());
         }
         if !self.limits.promises.must_renew(image.idle_since, self.meta.now()) {
             return Ok(image);
@@ -101,6 +104,14 @@ impl Registry {
     pub async fn image_of_tag(&self, repo: &RepoName, tag: &Tag) -> Result<ImageId> {
         let tag = self.meta.image_tag(repo, tag).await?.ok_or(ImageError::TagUnknown)?;
         Ok(self.image_behind(repo, &tag).await?.ok_or(ImageError::TagUnknown)?)
+    }
+
+    /// When a tag was set, and by what.
+    ///
+    /// # Errors
+    /// There is no such tag, or the store failed.
+    pub async fn tag_set(&self, repo: &RepoName, tag: &Tag) -> Result<TagSet> {
+        Ok(self.meta.tag_set(repo, tag).await?.ok_or(ImageError::TagUnknown)?)
     }
 
     async fn image_behind(&self, repo: &RepoName, tag: &ImageTag) -> Result<Option<ImageId>> {

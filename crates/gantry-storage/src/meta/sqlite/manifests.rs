@@ -134,8 +134,9 @@ pub(super) fn put(batch: &mut Batch<'_>, manifest: &NewManifest) -> rusqlite::Re
         // Whoever pushes a referrer may be about to push its subject again.
         sweep::renew_subject(batch, repository, subject)?;
     }
+    let by_v1 = manifest.image.as_ref().map(|image| (image, manifest.agent.as_str()));
     for tag in &manifest.tags {
-        tags::set(batch, &manifest.repo, repository, tag, id, manifest.image.as_ref(), now)?;
+        tags::set(batch, &manifest.repo, repository, tag, id, by_v1, now)?;
     }
     if let Some(image) = &manifest.image {
         images::add_view(batch, &manifest.repo, repository, id, image)?;

@@ -56,15 +56,37 @@ const EMPTY: [&str; 7] = [
     "DELETE FROM deleted_subjects WHERE repository = ?1",
 ];
 #[cfg(test)]
-pub(super) const EMPTYING: [&str; 12] = [
-    TAGS, MANIFESTS, SUBJECTS, IMAGES, NAMED, EMPTY[0], EMPTY[1], EMPTY[2], EMPTY[3], EMPTY[4], EMPTY[5],
+pub(super) const EMPTYING: [&str; 13] = [
+    HAS_SOMETHING,
+    TAGS,
+    MANIFESTS,
+    SUBJECTS,
+    IMAGES,
+    NAMED,
+    EMPTY[0],
+    EMPTY[1],
+    EMPTY[2],
+    EMPTY[3],
+    EMPTY[4],
+    EMPTY[5],
     EMPTY[6],
 ];
 
-/// All that tags and manifests say goes at once. The repository and its blobs stay, as after the deletion of its last manifest: somebody
+const HAS_SOMETHING: &str = "SELECT EXISTS (SELECT 1 FROM manifests WHERE repository = ?1)
+     OR EXISTS (SELECT 1 FROM v1_images WHERE repository = ?1)";
+
+/// Whether there is a manifest or an image. Blobs alone are no repository that anybody could speak of.
+pub(super) fn has_something(connection: &Connection, repository: i64) -> rusqlite::Result<bool> {
+    connection.prepare_cached(HAS_SOMETHING)?.query_row([repository], |row| row.get(0))
+}
+
+/// All that tags and manifests say goes at once; [`Deleted::Unknown`] when there is nothing of the kind. The repository and its blobs stay, as after the deletion of its last manifest: somebody
 /// may be pushing to it.
 pub(super) fn empty(batch: &mut Batch<'_>, repo: &RepoName, locks: &TagLocks) -> rusqlite::Result<Deleted> {
     let Some(repository) = id(batch.connection, repo)? else { return Ok(Deleted::Unknown) };
+    if !has_something(batch.connection, repository)? {
+        return Ok(Deleted::Unknown);
+    }
     if let Some(locked) = tags::held_at_all(batch.connection, repository, locks)? {
         return Ok(Deleted::Locked(locked));
     }

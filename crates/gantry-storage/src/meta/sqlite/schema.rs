@@ -367,6 +367,8 @@ CREATE INDEX v1_views_by_top ON v1_views (repository, top) WHERE top IS NOT NULL
 
 -- The id under which v1 set the tag; gone when somebody moves it. And whether the manifest has been looked at since the tag was set.
 ALTER TABLE tags ADD COLUMN image BLOB;
+-- What the client that did so said it was.
+ALTER TABLE tags ADD COLUMN agent TEXT;
 ALTER TABLE tags ADD COLUMN viewed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX tags_not_viewed ON tags (repository, manifest) WHERE viewed = 0;
 ";

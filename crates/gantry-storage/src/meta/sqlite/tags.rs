@@ -41,26 +41,34 @@ pub(super) fn page(
         .map(Some)
 }
 
-/// Points a tag at a manifest, and says under which image's id v1 knows it; a tag that stays where it is keeps the one it has.
+/// Points a tag at a manifest, and says under which image's id v1 knows it, and what client said so; a tag that stays where it is keeps the one it has.
 pub(super) fn set(
     batch: &mut Batch<'_>,
     repo: &RepoName,
     repository: i64,
     tag: &Tag,
     manifest: i64,
-    image: Option<&ImageId>,
+    by_v1: Option<(&ImageId, &str)>,
     now: i64,
 ) -> rusqlite::Result<()> {
     let before = target(batch.connection, repository, tag)?;
     batch
         .connection
         .prepare_cached(
-            "INSERT INTO tags (repository, name, manifest, updated, image, viewed) VALUES (?1, ?2, ?3, ?4, ?5, 0)
+            "INSERT INTO tags (repository, name, manifest, updated, image, agent, viewed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)
              ON CONFLICT (repository, name) DO UPDATE SET
                  manifest = excluded.manifest, updated = excluded.updated, viewed = 0,
-                 image = coalesce(excluded.image, iif(manifest = excluded.manifest, image, NULL))",
+                 image = coalesce(excluded.image, iif(manifest = excluded.manifest, image, NULL)),
+                 agent = iif(excluded.image IS NULL AND manifest = excluded.manifest, agent, excluded.agent)",
         )?
-        .execute((repository, tag.as_str(), manifest, now, image.copied().map(ImageColumn)))?;
+        .execute((
+            repository,
+            tag.as_str(),
+            manifest,
+            now,
+            by_v1.map(|(image, _)| ImageColumn(*image)),
+            by_v1.map(|(_, agent)| agent),
+        ))?;
     failure::hit(Point::TagSet)?;
     batch.touch(Key::Tag(repo.clone(), tag.as_str().into()));
     match before {

@@ -139,7 +139,7 @@ fn last_of_each(sums: Vec<Sum>) -> Vec<Sum> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::members::tests::{END, file, vector};
+    use super::super::members::tests::{END, file, ustar, vector};
     use super::*;
 
     fn sum(version: TarSumVersion, hex: &str) -> TarSum {
@@ -229,5 +229,25 @@ mod tests {
         let expected = sum(TarSumVersion::V0, &"00".repeat(32));
         is_tarsum(&b"no tar"[..], b"", &expected).unwrap_err();
         is_tarsum(&[0x1f, 0x8b, 8, 0][..], b"", &expected).unwrap_err();
+    }
+
+    #[test]
+    fn broken_headers_are_failures_and_no_more() {
+        let whole =
+            [file("./a", b"one"), ustar("x", b"12 path=bcd\n", b'x', 0, ""), file("b", b"two")].concat();
+        let expected = sum(TarSumVersion::V1, &"00".repeat(32));
+        for at in 0..whole.len() {
+            for byte in [0, b'7', 0x80, 0xff] {
+                let mut broken = whole.clone();
+                broken[at] = byte;
+                // Sums that are right again let more through.
+                for start in [0, 1024, 2048] {
+                    broken[start + 148..start + 156].copy_from_slice(&[b' '; 8]);
+                    let sum: u32 = broken[start..start + 512].iter().map(|byte| u32::from(*byte)).sum();
+                    broken[start + 148..start + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+                }
+                let _ = is_tarsum(&broken[..], b"", &expected);
+            }
+        }
     }
 }

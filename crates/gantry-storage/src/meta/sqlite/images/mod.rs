@@ -22,7 +22,7 @@ use super::cache::{Key, KeyRef, Value};
 use crate::error::Result;
 use crate::meta::images::{
     BeginImage, DerivedImage, ImageLayer, ImageRows, ImageStep, ImageTag, LinkImage, NewImage, StoredImage,
-    View,
+    TagSet, View,
 };
 use crate::meta::storages::StorageId;
 
@@ -40,6 +40,7 @@ pub(super) const HOT_SQL: &[&str] = &[
     views::NOT_VIEWED,
     views::TAGS,
     views::TAG,
+    views::TAG_SET,
 ];
 
 #[async_trait]
@@ -149,5 +150,10 @@ impl ImageRows for SqliteMeta {
     async fn image_tag(&self, repo: &RepoName, tag: &Tag) -> Result<Option<ImageTag>> {
         let (repo, tag) = (repo.clone(), tag.clone());
         self.readers.read("reading a tag", move |c| views::tag(c, &repo, &tag)).await
+    }
+
+    async fn tag_set(&self, repo: &RepoName, tag: &Tag) -> Result<Option<TagSet>> {
+        let (repo, tag) = (repo.clone(), tag.clone());
+        self.readers.read("reading a tag", move |c| views::tag_set(c, &repo, &tag)).await
     }
 }

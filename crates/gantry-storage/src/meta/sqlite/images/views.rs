@@ -9,8 +9,9 @@ use super::super::value::{DigestColumn, ImageColumn, integer, unsigned};
 use super::super::writer::Batch;
 use super::super::{blobs, failure, manifests, repos};
 use super::rows;
+use crate::clock::Timestamp;
 use crate::failpoint::Point;
-use crate::meta::images::{ANCESTRY_MAX, DerivedImage, ImageTag, View};
+use crate::meta::images::{ANCESTRY_MAX, DerivedImage, ImageTag, TagSet, View};
 
 pub(super) const FIRST: &str = "SELECT v.top FROM repositories r CROSS JOIN manifests m CROSS JOIN v1_views v
      WHERE r.name = ?1 AND m.repository = r.id AND m.digest = ?2 AND v.manifest = m.id AND v.number = 0";
@@ -36,6 +37,9 @@ pub(super) const TAG: &str =
      FROM repositories r CROSS JOIN tags t CROSS JOIN manifests m
          LEFT JOIN v1_views v ON v.manifest = m.id AND v.number = 0
      WHERE r.name = ?1 AND t.repository = r.id AND t.name = ?2 AND m.id = t.manifest";
+
+pub(super) const TAG_SET: &str = "SELECT t.updated, ifnull(t.agent, '') FROM repositories r CROSS JOIN tags t
+     WHERE r.name = ?1 AND t.repository = r.id AND t.name = ?2";
 
 pub(super) fn first(
     connection: &Connection,
@@ -201,15 +205,29 @@ pub(super) fn tags(
     limit: usize,
 ) -> rusqlite::Result<Option<Vec<ImageTag>>> {
     let Some(repository) = repos::id(connection, repo)? else { return Ok(None) };
-    connection
+    let tags: Vec<_> = connection
         .prepare_cached(TAGS)?
         .query_map((repository, after, integer(limit)), image_tag)?
-        .collect::<rusqlite::Result<_>>()
-        .map(Some)
+        .collect::<rusqlite::Result<_>>()?;
+    // What was emptied is as if it had never been, for those who speak of images.
+    Ok((!tags.is_empty() || repos::has_something(connection, repository)?).then_some(tags))
 }
 
 pub(super) fn tag(connection: &Connection, repo: &RepoName, tag: &Tag) -> rusqlite::Result<Option<ImageTag>> {
     connection.prepare_cached(TAG)?.query_row((repo.as_str(), tag.as_str()), image_tag).optional()
+}
+
+pub(super) fn tag_set(
+    connection: &Connection,
+    repo: &RepoName,
+    tag: &Tag,
+) -> rusqlite::Result<Option<TagSet>> {
+    connection
+        .prepare_cached(TAG_SET)?
+        .query_row((repo.as_str(), tag.as_str()), |row| {
+            Ok(TagSet { at: Timestamp(row.get(0)?), agent: row.get(1)? })
+        })
+        .optional()
 }
 
 fn image_tag(row: &Row<'_>) -> rusqlite::Result<ImageTag> {
