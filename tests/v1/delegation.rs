@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::content::{chain, new_id};
+use super::content::{V1Image, chain, json as json_of, layer, new_id};
 use super::docker::{Docker, Version};
 use super::foreign::TestIndex;
 use super::steps::{Steps, image, list};
 use crate::harness::other::{Mood, Reply};
+use crate::harness::server::run;
 use crate::harness::{Client, Gantry, Options, pieces};
 
 /// A registry under this Index, where nobody may do anything without.
@@ -120,6 +121,14 @@ async fn v_9_9_a_token_counts_for_its_repository_and_for_what_it_says() {
     let other = steps(&app.client(), "GET", "team/other").await;
     other.client.get("/v1/repositories/team/app/tags").await.says(401, "Requires authorization");
     other.lacks(&images[0].id).await;
+    let thief = steps(&app.client(), "PUT", "team/other").await;
+    thief.put_tag("stolen", &images[1].id).await.says(404, "Image not found");
+    let id = new_id();
+    let on_top = V1Image::new(json_of(&id, Some(&images[1].id)), layer(100));
+    let told = list(std::slice::from_ref(&on_top)).to_string();
+    alice.put("/v1/repositories/team/other/", told).await.status(200);
+    let thief = steps(&app.client(), "PUT", "team/other").await;
+    thief.put_json(&on_top).await.says(400, "Image depends on a non existing parent");
     // It opens nothing of V2, and the catalog of nobody.
     reader.client.get("/v2/team/app/tags/list").await.status(401);
     // To delete takes a token for that.
@@ -332,4 +341,22 @@ async fn v_9_10_an_index_that_lies_opens_nothing_and_hurts_nobody() {
     index.is_honest();
     alice.get("/v1/repositories/team/app/images").await.status(200);
     assert!(!app.log().contains("panicked"), "{}", app.log());
+}
+
+#[tokio::test]
+async fn v_9_10_an_authority_that_cannot_be_read_is_told_at_the_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let junk = dir.path().join("junk.pem");
+    std::fs::write(&junk, "no certificate").expect("written");
+    for (key, url) in [("v1.index", "v1.index.url"), ("v1.mirror", "v1.mirror.source")] {
+        for (file, told) in [("/nowhere/ca.pem", "/nowhere/ca.pem"), (junk.to_str().expect("a path"), "PEM")]
+        {
+            let data = data.to_str().expect("a path");
+            let (url, ca) = (format!("{url}='https://other.example'"), format!("{key}.ca='{file}'"));
+            let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--set", &url, "--set", &ca];
+            let (status, _, said) = run(&arguments).await;
+            assert!(!status.success() && said.contains(key) && said.contains(told), "{said}");
+        }
+    }
 }

@@ -46,7 +46,11 @@ async fn v_20_6_images_that_nobody_tagged_go_and_their_layers_after_them() {
     assert_eq!(sweep(&app).await.count("images"), 0);
     lapse(400).await;
     let told = sweep(&app).await;
-    assert_eq!(told.with_fate("removed"), names(&gone), "the chain, from its top to what another image needs");
+    assert_eq!(
+        told.with_fate("removed"),
+        names(&gone),
+        "the chain, from its top to what another image needs"
+    );
     assert_eq!((told.count("images"), told.count("links"), told.count("files")), (3, 0, 0));
     for of in &gone {
         push.lacks(&of.id).await;
@@ -68,7 +72,11 @@ async fn v_20_6_images_that_nobody_tagged_go_and_their_layers_after_them() {
         push.has(of).await;
     }
     lapse(400).await;
-    assert_eq!(sweep(&app).await.with_fate("removed").len(), 2 + 1, "two images, and the config that was made");
+    assert_eq!(
+        sweep(&app).await.with_fate("removed").len(),
+        2 + 1,
+        "two images, and the config that was made"
+    );
     lapse(400).await;
     assert_eq!(sweep(&app).await.count("files"), 2);
     assert!(files(app.data()).is_empty());

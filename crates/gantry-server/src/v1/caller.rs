@@ -197,8 +197,11 @@ impl MayPull for Caller {
 }
 
 /// The same without what a token of ours is for: whoever pushes by one takes into its repository what may be read by its owner, or
-/// by the access token that it was bought with.
+/// by the access token that it was bought with. A token of another server has no owner here: it is all that there is.
 fn unbound(identity: &Identity) -> Identity {
+    if identity.bounds.alone {
+        return identity.clone();
+    }
     let mut known = identity.known_parts();
     known.bounds.access = None;
     Identity::known(known)

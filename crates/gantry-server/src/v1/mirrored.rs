@@ -112,16 +112,16 @@ pub(super) async fn get(
     };
     let mut response = match part {
         ImagePart::Json => {
-            let described = mirror.described(&order, id).await.map_err(failed)?;
+            let described = mirror.described(&order, id).await?;
             let mut response = reply::reply(StatusCode::OK, Body::whole(described.json.clone()));
             if let Some(size) = described.size {
                 images::measured(response.headers_mut(), size, described.payload.as_ref());
             }
             response
         }
-        ImagePart::Ancestry => json(&&*mirror.chain(&order, id).await.map_err(failed)?)?,
+        ImagePart::Ancestry => json(&&*mirror.chain(&order, id).await?)?,
         ImagePart::Layer | ImagePart::Checksum | ImagePart::Files | ImagePart::Diff => {
-            mirror.store(&order, id).await.map_err(failed)?;
+            mirror.store(&order, id).await?;
             return Ok(None);
         }
     };
@@ -141,15 +141,15 @@ pub(super) async fn layer(
     };
     let headers = &cx.parts.headers;
     if conditional::unchanged_since(headers) {
-        mirror.described(&order, id).await.map_err(failed)?;
+        mirror.described(&order, id).await?;
         return Ok(Some(reply::empty(StatusCode::NOT_MODIFIED)));
     }
     if cx.head
-        && let Some(size) = mirror.described(&order, id).await.map_err(failed)?.size
+        && let Some(size) = mirror.described(&order, id).await?.size
     {
         return images::served(coming(None, size, headers)).map(Some);
     }
-    match mirror.layer(&order, id).await.map_err(failed)? {
+    match mirror.layer(&order, id).await? {
         MirrorLayer::Coming(bytes, size) => {
             images::served(coming(Some(&bytes).filter(|_| !cx.head), size, headers)).map(Some)
         }
@@ -175,18 +175,18 @@ fn is_missing(error: &RegistryError) -> bool {
 
 /// That something is not here says little while its source is silent.
 fn unless_missing(here: RegistryError, there: &MirrorError) -> Failure {
-    if is_missing(&here) { failed(there.clone()) } else { here.into() }
+    if is_missing(&here) { there.clone().into() } else { here.into() }
 }
 
-fn failed(error: MirrorError) -> Failure {
-    match error {
-        MirrorError::Missing => ImageError::Unknown.into(),
-        MirrorError::Unavailable(_) => Failure::Said(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The registry that this one mirrors does not answer as it should; try again",
-        ),
-        MirrorError::Spool(_) | MirrorError::Store(_) => {
-            Failure::Said(StatusCode::SERVICE_UNAVAILABLE, "What was fetched could not be kept; try again")
-        }
+impl From<MirrorError> for Failure {
+    fn from(error: MirrorError) -> Self {
+        let text = match error {
+            MirrorError::Missing => return ImageError::Unknown.into(),
+            MirrorError::Unavailable(_) => {
+                "The registry that this one mirrors does not answer as it should; try again"
+            }
+            MirrorError::Spool(_) | MirrorError::Store(_) => "What was fetched could not be kept; try again",
+        };
+        Failure::Said(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }

@@ -417,7 +417,7 @@ impl Inner {
         let (failed_before, url) = (self.failing.swap(error.is_some(), Ordering::Relaxed), &*self.url);
         match error {
             None if failed_before => {
-                tracing::info!(source = url, "the mirrored registry {url} answers again")
+                tracing::info!(source = url, "the mirrored registry {url} answers again");
             }
             None => {}
             Some(error) if failed_before => tracing::debug!(source = url, %error, "{error}"),
