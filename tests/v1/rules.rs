@@ -394,6 +394,9 @@ async fn v_14_2_docker_that_reads_schema_1_alone_is_sent_to_v1() {
         for agent in ["docker/1.10.3 go/go1.5.3", "docker/17.05.0-ce", "curl/8.5.0", "docker/1.4.1"] {
             app.client().with("user-agent", agent).get(&path).await.status(200);
         }
+        let pulled = Docker::new(Version::D1_6, &app.client(), false).pull(&repo.name, "latest").await;
+        let layers: Vec<_> = pulled.expect("pulled").into_iter().map(|of| of.layer).collect();
+        assert_eq!(layers, [built.blobs[1].bytes.clone(), built.blobs[2].bytes.clone()]);
     }
 }
 

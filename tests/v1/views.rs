@@ -446,6 +446,44 @@ async fn v_20_3_one_image_pushed_by_many_at_once() {
     }
 }
 
+/// Two who mean something else by one id: one of them wins, whole, and the other hears of it.
+#[tokio::test]
+async fn v_20_3_one_id_with_other_bytes_by_two_at_once_is_never_a_mixture() {
+    let app = Gantry::options().set("log.access", "false").start().await;
+    let push = Steps::pushing(&app.client(), "two/at-once").await;
+    for round in 0..25 {
+        let id = new_id();
+        let length = if round % 2 == 0 { 100 } else { 40_000 };
+        let of = || V1Image::new(image_json(&id, None), layer(length));
+        let both = [of(), of()];
+        let one = async |of: &V1Image| {
+            let statuses = [
+                push.put_json(of).await.status,
+                push.put_layer(of).await.status,
+                push.put_checksum(of).await.status,
+            ];
+            let fine = statuses.iter().all(|status| matches!(status, 200 | 400 | 409));
+            assert!(fine, "{statuses:?}");
+            statuses[2]
+        };
+        let ended = join_all(both.iter().map(one)).await;
+        if !ended.contains(&200) {
+            push.push_image(&both[0]).await;
+        }
+        let json = push.get(&id, "json").await.status(200);
+        let layer = push.get(&id, "layer").await.status(200);
+        let is = |of: &V1Image| json.body == of.json && layer.body == of.layer;
+        assert!(both.iter().any(is), "round {round}: a mixture");
+        assert_eq!(
+            json.get("x-docker-checksum-payload").expect("a sum"),
+            super::content::payload(&json.body, &layer.body)
+        );
+        for (of, ended) in both.iter().zip(&ended) {
+            assert!(*ended != 200 || is(of), "round {round}: acknowledged and gone");
+        }
+    }
+}
+
 #[tokio::test]
 async fn v_19_1_foo_and_library_foo_are_one() {
     let app = Gantry::start().await;
