@@ -72,6 +72,7 @@ fn tidy_server_modules_name_only_lower_ones() {
         &["config", "observe"],
         &["auth", "policy"],
         &["registry"],
+        &["upstream"],
         &["jobs"],
         &["app"],
         &["http"],

@@ -12,7 +12,7 @@
 //!   ([`Client::token_for`], [`Client::bearer`]).
 //! * [`tls`] makes a certificate authority for [`Options::tls`]; accounts come from [`Options::account`].
 //! * [`slapd`] is a real directory (LDAP) beside the server; [`daemon`] starts other people's programs, and ends them;
-//!   [`issuer`] is one whose tokens count; [`page`] is a page of `docs/how-to` that is done as it says.
+//!   [`other`] is one that a test writes, and makes silent or a liar; [`issuer`] is one whose tokens count; [`page`] is a page of `docs/how-to` that is done as it says.
 //!
 //! What this is not: a way into the server. Nothing here links the server or reads its database.
 
@@ -22,6 +22,7 @@ pub(crate) mod client;
 pub(crate) mod content;
 pub(crate) mod daemon;
 pub(crate) mod issuer;
+pub(crate) mod other;
 pub(crate) mod page;
 pub(crate) mod raw;
 pub(crate) mod repo;

@@ -1,4 +1,4 @@
-//! A page of `docs/how-to`, to be done as it says.
+//! A page of `docs/how-to`, or a section of another one, to be done as it says.
 //!
 //! Blocks that are marked with a language (`sh`, `toml`, `nginx`) are for tests to run, after what only stands for something (a host
 //! name, a path) has been replaced by what there is. Blocks without are for people.
@@ -17,6 +17,15 @@ impl Page {
     pub(crate) fn read(name: &str) -> Page {
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/how-to/{name}.md"));
         Page { name: name.to_owned(), text: std::fs::read_to_string(file).expect("the page") }
+    }
+
+    /// The section of `docs/NAME.md` with this title, to the next one.
+    pub(crate) fn section(name: &str, title: &str) -> Page {
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/{name}.md"));
+        let text = std::fs::read_to_string(file).expect("the page");
+        let from = text.split_once(&format!("\n## {title}\n")).expect("the section").1;
+        let text = from.split("\n## ").next().unwrap_or_default().to_owned();
+        Page { name: format!("{name}, {title}"), text }
     }
 
     /// The same with other words; they must be there.

@@ -14,6 +14,7 @@ use crate::jobs::{JobError, JobReport, Jobs};
 use crate::observe::{self, Metrics, StoreReadings, VerifyCounts};
 use crate::registry::verify::VerifyReadings;
 use crate::registry::{Limits, Prefixes, Registry, Schedule, SweepItem, SweepReport};
+use crate::upstream::{Index, Mirror, OpenUpstreamError};
 
 mod access;
 mod refusals;
@@ -29,6 +30,9 @@ pub enum AppError {
     /// A source of identity does not open.
     #[error(transparent)]
     Accounts(#[from] AuthOpenError),
+    /// Another server of `[v1]` cannot be asked.
+    #[error(transparent)]
+    Upstream(#[from] OpenUpstreamError),
     /// What access goes by cannot be read or set up.
     #[error("{0}")]
     Access(String),
@@ -86,6 +90,10 @@ pub struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) access: Access,
     pub(crate) jobs: Arc<Jobs>,
+    /// The Index that decides for v1, where another server does.
+    pub(crate) index: Option<Index>,
+    /// The v1 registry from which is fetched what is missing, where there is one.
+    pub(crate) mirror: Option<Mirror>,
     pub(crate) metrics: Metrics,
     pub(crate) draining: AtomicBool,
     request_ids: RequestIds,
@@ -109,10 +117,18 @@ impl App {
         let space = Arc::new(SpaceReading::default());
         let mut metrics = Metrics::new();
         metrics.watch(Arc::new(Readings { registry: Arc::clone(&registry), space: Arc::clone(&space) }));
+        let v1 = &config.settings.v1;
+        let (mut index, mut mirror) = (None, None);
+        if config.v1_enabled() {
+            index = Index::open(&v1.index)?;
+            mirror = Mirror::open(&v1.mirror, &registry, &config.data_dir)?;
+        }
         let access =
             Access::open(&config, Arc::clone(registry.meta()), (placement, store.storages.clone())).await?;
         Ok(Self {
             jobs: Arc::new(Jobs::new(Arc::clone(&registry))),
+            index,
+            mirror,
             registry,
             access,
             metrics,

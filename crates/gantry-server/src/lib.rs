@@ -3,7 +3,7 @@
 //! Modules lie in layers, and a lower one never names a higher one:
 //!
 //! ```text
-//! config, observe  <  auth, policy  <  registry  <  jobs  <  app  <  http (toolkit)  <  v2, v1, token, admin  <  serve  <  local
+//! config, observe  <  auth, policy  <  registry  <  upstream  <  jobs  <  app  <  http (toolkit)  <  v2, v1, token, admin  <  serve  <  local
 //! ```
 //!
 //! A request is parsed into one value ([`gantry_oci::Request`]), its caller found out ([`auth`]), the two decided upon
@@ -23,6 +23,7 @@ pub mod policy;
 pub mod registry;
 pub mod serve;
 mod token;
+mod upstream;
 mod v1;
 mod v2;
 

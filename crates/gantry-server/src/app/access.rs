@@ -71,6 +71,7 @@ impl Access {
             bearer,
             ldap: config.ldap.as_ref().map(Ldap::open).transpose().map_err(AuthOpenError::from)?,
             certificates: settings.client_certificates.user.is_some(),
+            index: config.v1_enabled() && config.settings.v1.index.url.is_some(),
             addresses: Addresses::new(&settings.addresses),
         })?;
         if let Some(file) = &config.admin_password_file {

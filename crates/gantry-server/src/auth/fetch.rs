@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, StatusCode, Url};
 
 use crate::config::web_address;
 
@@ -20,11 +20,11 @@ const REDIRECTS: usize = 3;
 /// Why there is no document, for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct FetchError(pub(super) String);
+pub(crate) struct FetchError(pub(crate) String);
 
 /// Why nothing can be fetched at all.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetcherError {
+pub(crate) enum FetcherError {
     /// The file with certificates.
     #[error("{}: {source}", path.display())]
     Unreadable {
@@ -59,20 +59,7 @@ impl Fetcher {
                 .pool_max_idle_per_host(0)
                 .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
         };
-        let Some(path) = ca else {
-            return builder().build().map(Self).map_err(FetcherError::Client);
-        };
-        let pem = std::fs::read(path)
-            .map_err(|source| FetcherError::Unreadable { path: path.to_owned(), source })?;
-        let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-        if certificates.is_empty() {
-            return Err(FetcherError::Certificates(path.to_owned()));
-        }
-        builder()
-            .tls_certs_only(certificates)
-            .build()
-            .map(Self)
-            .map_err(|_| FetcherError::Certificates(path.to_owned()))
+        client(ca, builder).map(Self)
     }
 
     /// For addresses on this machine alone, without HTTPS: needs no certificates.
@@ -108,7 +95,23 @@ impl Fetcher {
     }
 }
 
-fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+/// A client that trusts the certificates of a file, else those of the system.
+pub(crate) fn client(ca: Option<&Path>, builder: impl Fn() -> ClientBuilder) -> Result<Client, FetcherError> {
+    let Some(path) = ca else {
+        return builder().build().map_err(FetcherError::Client);
+    };
+    let pem =
+        std::fs::read(path).map_err(|source| FetcherError::Unreadable { path: path.to_owned(), source })?;
+    let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if certificates.is_empty() {
+        return Err(FetcherError::Certificates(path.to_owned()));
+    }
+    let built = builder().tls_certs_only(certificates).build();
+    built.map_err(|_| FetcherError::Certificates(path.to_owned()))
+}
+
+/// Follows a redirect a few times, as long as it stays with the host that was asked.
+pub(crate) fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let origin =
         |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
     let stays = attempt.previous().first().is_some_and(|first| origin(first) == origin(attempt.url()));
@@ -122,7 +125,7 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 /// An error of the client hides what happened in its sources.
-fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -10,7 +10,7 @@ mod basic;
 pub mod bearer;
 mod certificate;
 mod failures;
-mod fetch;
+pub(crate) mod fetch;
 pub mod foreign;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -153,6 +153,8 @@ pub struct AuthParts {
     pub ldap: Option<Ldap>,
     /// Whether client certificates name anybody.
     pub certificates: bool,
+    /// Whether the Index of `[v1.index]` vouches for anybody.
+    pub index: bool,
     /// `[auth.addresses]`
     pub addresses: Addresses,
 }
@@ -165,6 +167,7 @@ pub struct Auth {
     bearer: Bearer,
     ldap: Option<Ldap>,
     certificates: bool,
+    index: bool,
     addresses: Addresses,
     failures: Failures,
     /// Whether there are accounts or tokens as rows.
@@ -200,6 +203,7 @@ impl Auth {
             bearer: parts.bearer,
             ldap: parts.ldap,
             certificates: parts.certificates,
+            index: parts.index,
             addresses: parts.addresses,
             failures: Failures::default(),
             rows: AtomicBool::new(false),
@@ -217,6 +221,7 @@ impl Auth {
             || !self.foreign.is_empty()
             || self.ldap.is_some()
             || self.certificates
+            || self.index
     }
 
     /// Tells whether there are accounts or tokens as rows. A door that was closed stays closed while the server runs: that the

@@ -166,6 +166,7 @@ impl Config {
         }
         check_sweep(&settings.sweep)?;
         tokens::check(&settings.auth, token_issuer(&settings))?;
+        v1::check(&settings.v1)?;
         if settings.verify.interval.0.is_some_and(|interval| interval < Duration::from_millis(100)) {
             return Err(wrong("verify.interval", "is too short: expected at least 100ms, or \"off\""));
         }
@@ -188,6 +189,7 @@ impl Config {
             || auth.client_certificates.user.is_some()
             || !auth.issuer.is_empty()
             || !auth.oidc.is_empty()
+            || (self.v1_enabled() && self.settings.v1.index.url.is_some())
     }
 
     /// Whether the v1 API is served: unless it is said, on a loopback address only.

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use gantry_oci::access::RepoPattern;
 use gantry_oci::v1::Platform;
 use serde::{Deserialize, Serialize};
 
+use super::load::ConfigError;
 use super::secret::Secret;
 use super::settings::table;
+use super::tokens::web_address;
 use super::value::Span;
+use super::wrong;
 
 table! {
     /// `[v1]`
@@ -84,6 +88,61 @@ table! {
     }
 }
 
+/// Refuses what cannot work, or would send what is secret where anybody can read it.
+pub(super) fn check(v1: &V1) -> Result<(), ConfigError> {
+    let V1 { index, mirror, .. } = v1;
+    check_server("v1.index.url", index.url.as_deref())?;
+    check_server("v1.mirror.source", mirror.source.as_deref())?;
+    check_server("v1.mirror.index", mirror.index.as_deref())?;
+    for (key, timeout) in [("v1.index.timeout", index.timeout), ("v1.mirror.timeout", mirror.timeout)] {
+        if timeout.0 < Duration::from_millis(100) {
+            return Err(wrong(key, "is too short: expected at least 100ms"));
+        }
+    }
+    if index.url.is_none() && (index.ca.is_some() || index.layer_access) {
+        return Err(wrong("v1.index.url", "is missing: the other keys of v1.index need it"));
+    }
+    let written = mirror.index.is_some()
+        || mirror.ca.is_some()
+        || mirror.username.is_some()
+        || mirror.password.is_some()
+        || !mirror.repositories.is_empty();
+    if mirror.source.is_none() && written {
+        return Err(wrong("v1.mirror.source", "is missing: the other keys of v1.mirror need it"));
+    }
+    match (&mirror.username, &mirror.password) {
+        (Some(name), Some(_)) if name.is_empty() || name.contains([':', '\n', '\r']) => {
+            return Err(wrong("v1.mirror.username", "is empty, or holds a colon"));
+        }
+        (None, Some(_)) => return Err(wrong("v1.mirror.username", "is missing: the password needs it")),
+        (Some(_), None) => return Err(wrong("v1.mirror.password", "is missing: the username needs it")),
+        _ => {}
+    }
+    for pattern in &mirror.repositories {
+        pattern
+            .parse::<RepoPattern>()
+            .map_err(|error| wrong("v1.mirror.repositories", &format!("holds `{pattern}`: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Tokens and passwords go there, and images come from there that nothing else vouches for.
+fn check_server(key: &'static str, url: Option<&str>) -> Result<(), ConfigError> {
+    let Some(text) = url else { return Ok(()) };
+    let is = |what: &str| wrong(key, &format!("is `{text}`: {what}"));
+    let url = web_address(text).map_err(|what| match text.starts_with("http:") {
+        true => is("expected https: without it anybody on the way reads tokens and changes images"),
+        false => is(what),
+    })?;
+    match url.query().is_none()
+        && url.fragment().is_none()
+        && !url.path().trim_end_matches('/').ends_with("/v1")
+    {
+        true => Ok(()),
+        false => Err(is("expected the address without `/v1`, such as \"https://index.example.com\"")),
+    }
+}
+
 /// `os/architecture`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformName(pub Platform);
@@ -112,5 +171,51 @@ impl FromStr for PlatformName {
 impl fmt::Display for PlatformName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.0.os, self.0.architecture)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let v1: V1 = toml::from_str(text).unwrap();
+        check(&v1).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn other_servers_that_cannot_be_asked_safely_are_refused() {
+        for good in [
+            "",
+            "[index]\nurl = 'https://index.example'\nca = 'x.pem'",
+            "[index]\nurl = 'http://127.0.0.1:5001/'",
+            "[mirror]\nsource = 'https://r.example/path'\nindex = 'http://localhost:1'\nrepositories = ['library/*', 'a']",
+            "[mirror]\nsource = 'https://r.example'\nusername = 'm'\npassword = 'p'",
+        ] {
+            assert_eq!(told(good), "", "{good}");
+        }
+        for (text, key) in [
+            ("[index]\nurl = 'index.example'", "v1.index.url"),
+            ("[index]\nurl = 'http://index.example'", "expected https"),
+            ("[index]\nurl = 'https://u:p@index.example'", "v1.index.url"),
+            ("[index]\nurl = 'https://index.example/v1/'", "without `/v1`"),
+            ("[index]\nurl = 'https://index.example?x'", "v1.index.url"),
+            ("[index]\nca = 'x.pem'", "v1.index.url"),
+            ("[index]\nlayer_access = true", "v1.index.url"),
+            ("[index]\ntimeout = '0s'", "v1.index.timeout"),
+            ("[mirror]\ntimeout = '10ms'", "v1.mirror.timeout"),
+            ("[mirror]\nindex = 'https://i.example'", "v1.mirror.source"),
+            ("[mirror]\nsource = 'ftp://r.example'", "v1.mirror.source"),
+            ("[mirror]\nsource = 'https://r.example'\npassword = 'p'", "v1.mirror.username"),
+            ("[mirror]\nsource = 'https://r.example'\nusername = 'p'", "v1.mirror.password"),
+            (
+                "[mirror]\nsource = 'https://r.example'\nusername = 'a:b'\npassword = 'p'",
+                "v1.mirror.username",
+            ),
+            ("[mirror]\nsource = 'https://r.example'\nrepositories = ['a//b']", "v1.mirror.repositories"),
+        ] {
+            let told = told(text);
+            assert!(told.contains(key), "{text}: {told}");
+        }
     }
 }

@@ -50,20 +50,46 @@ pub(crate) async fn serve(
             Some(range) if conditional::range_allowed(headers, digest) => parse_range(range, size),
             _ => RangeOutcome::Full,
         };
-        match range {
-            RangeOutcome::Full => {
-                whole(Body::blob(&registry.open_whole_blob(name, blob).await?, 0..size), size)
-            }
-            RangeOutcome::One(range) => one(&registry.open_blob(name, blob).await?, range, size),
-            RangeOutcome::Many(ranges) => many(registry.open_blob(name, blob).await?, &ranges, size),
+        let bytes = match &range {
+            RangeOutcome::Full => registry.open_whole_blob(name, blob).await?,
+            RangeOutcome::One(_) | RangeOutcome::Many(_) => registry.open_blob(name, blob).await?,
             RangeOutcome::Unsatisfiable => return Err(Unserved::Outside { size }),
             RangeOutcome::TooMany => return Err(Unserved::TooManyRanges),
-        }
+        };
+        ranged(bytes, range, size)?
     };
     let headers = response.headers_mut();
     conditional::name_content(headers, digest);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
+}
+
+/// Bytes that are on their way here, so that nothing names them yet; `None`: HEAD.
+pub(crate) fn coming(
+    bytes: Option<&BlobBytes>,
+    size: u64,
+    headers: &HeaderMap,
+) -> Result<Response, Unserved> {
+    let mut response = match (bytes, headers.get(header::RANGE).and_then(|range| range.to_str().ok())) {
+        (None, _) => whole(Body::empty(), size),
+        // What the condition is about cannot be compared.
+        (Some(bytes), Some(range)) if !headers.contains_key(header::IF_RANGE) => {
+            ranged(bytes.clone(), parse_range(range, size), size)?
+        }
+        (Some(bytes), _) => whole(Body::blob(bytes, 0..size), size),
+    };
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    Ok(response)
+}
+
+fn ranged(bytes: BlobBytes, range: RangeOutcome, size: u64) -> Result<Response, Unserved> {
+    match range {
+        RangeOutcome::Full => Ok(whole(Body::blob(&bytes, 0..size), size)),
+        RangeOutcome::One(range) => Ok(one(&bytes, range, size)),
+        RangeOutcome::Many(ranges) => Ok(many(bytes, &ranges, size)),
+        RangeOutcome::Unsatisfiable => Err(Unserved::Outside { size }),
+        RangeOutcome::TooMany => Err(Unserved::TooManyRanges),
+    }
 }
 
 fn whole(body: Body, size: u64) -> Response {

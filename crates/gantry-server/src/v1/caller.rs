@@ -15,6 +15,7 @@ use gantry_storage::{ImageState, StoredImage};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 
+use super::delegate::{self, ForeignToken};
 use super::token::{self, COOKIE};
 use crate::app::App;
 use crate::auth::{Asking, AuthError, Credential, Identity, TokenError};
@@ -33,6 +34,8 @@ pub(super) struct Caller {
     pub(super) staging: RepoName,
     /// The caller came by a token: it is for its repository and for no other.
     bound: bool,
+    /// The token, where another server made it.
+    pub(super) foreign: Option<ForeignToken>,
 }
 
 impl Caller {
@@ -44,7 +47,14 @@ impl Caller {
             // Of two none can be trusted, which is the chain's to say.
             (_, Some(_)) => Authorization::Other,
         };
+        let mut foreign = None;
         let (identity, told) = match shown {
+            Authorization::Token(fields) if let Some(index) = &app.index => {
+                let found = delegate::by_token(app, index, (peer, parts), &fields, met).await?;
+                let (identity, told, token) = found;
+                foreign = Some(token);
+                (identity, Some(told))
+            }
             Authorization::Token(fields) => {
                 let (identity, told) = by_token(app, peer, parts, &fields, met).await?;
                 (identity, Some(told))
@@ -60,7 +70,7 @@ impl Caller {
         // An account that is made anew under an old name finds nothing that was left behind.
         let made = identity.made.map(|made| format!(" {}", made.0)).unwrap_or_default();
         let staging = RepoName::staging(&format!("{}{made}", identity.subject));
-        Ok(Self { identity, rules, repository: told.map(V1Name::from), staging, bound })
+        Ok(Self { identity, rules, repository: told.map(V1Name::from), staging, bound, foreign })
     }
 
     /// The repository that a request names, as V2 has it: the one that is there, of the two ways to write it; as it was written when

@@ -9,7 +9,7 @@ use gantry_oci::{Digest, RepoName};
 use gantry_storage::{BlobContent, StoredBlob, StoredImage, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Context, done};
+use super::{Context, delegate, done, mirrored};
 use crate::auth::Identity;
 use crate::http::blob::{Unserved, serve};
 use crate::http::legacy::Failure;
@@ -31,8 +31,18 @@ const PAYLOAD_CHECKSUM: HeaderName = HeaderName::from_static("x-docker-payload-c
 
 /// GET and HEAD of what is short.
 pub(super) async fn get(cx: &Context<'_>, id: &ImageId, part: ImagePart) -> Result<Response, Failure> {
-    let repo = cx.caller.reads(cx.app, id).await?;
-    let image = cx.app.registry.whole_image(&repo, id, cx.asked()).await?;
+    let repo = place(cx, id).await?;
+    delegate::check_layer(cx, &repo, id).await?;
+    let image = match cx.app.registry.whole_image(&repo, id, cx.asked()).await {
+        Ok(image) => image,
+        Err(missing) => match mirrored::get(cx, &repo, id, part, missing).await? {
+            Some(mut response) => {
+                keep(cx, &repo, response.headers_mut());
+                return Ok(response);
+            }
+            None => cx.app.registry.whole_image(&repo, id, cx.asked()).await?,
+        },
+    };
     let mut response = if conditional::unchanged_since(&cx.parts.headers) {
         empty(StatusCode::NOT_MODIFIED)
     } else {
@@ -55,13 +65,25 @@ pub(super) async fn get(cx: &Context<'_>, id: &ImageId, part: ImagePart) -> Resu
     Ok(response)
 }
 
+/// The repository in which an image is looked for.
+async fn place(cx: &Context<'_>, id: &ImageId) -> Result<RepoName, Failure> {
+    match cx.caller.reads(cx.app, id).await {
+        Ok(repo) => Ok(repo),
+        Err(failure) => mirrored::place(cx, id).await.ok_or(failure),
+    }
+}
+
 /// What a client learns of the layer before it asks for it.
 fn measure(headers: &mut HeaderMap, image: &StoredImage) {
     let Some(layer) = &image.layer else { return };
-    headers.insert(SIZE, layer.size.into());
     // Of the layer of a derived image only its digest is known.
-    if let Some(content) = &layer.content {
-        let payload = digest_value(&content.payload);
+    measured(headers, layer.size, layer.content.as_ref().map(|content| &content.payload));
+}
+
+pub(super) fn measured(headers: &mut HeaderMap, size: u64, payload: Option<&Digest>) {
+    headers.insert(SIZE, size.into());
+    if let Some(payload) = payload {
+        let payload = digest_value(payload);
         headers.insert(CHECKSUM, payload.clone());
         headers.insert(CHECKSUM_PAYLOAD, payload);
     }
@@ -105,8 +127,18 @@ fn keep(cx: &Context<'_>, repo: &RepoName, headers: &mut HeaderMap) {
 /// GET and HEAD of the layer: the bytes as they were pushed.
 pub(super) async fn layer(cx: &Context<'_>, id: &ImageId) -> Result<Response, Failure> {
     let registry = &cx.app.registry;
-    let repo = cx.caller.reads(cx.app, id).await?;
-    let image = registry.whole_image(&repo, id, cx.asked()).await?;
+    let repo = place(cx, id).await?;
+    delegate::check_layer(cx, &repo, id).await?;
+    let image = match registry.whole_image(&repo, id, cx.asked()).await {
+        Ok(image) => image,
+        Err(missing) => match mirrored::layer(cx, &repo, id, missing).await? {
+            Some(mut response) => {
+                keep(cx, &repo, response.headers_mut());
+                return Ok(response);
+            }
+            None => registry.whole_image(&repo, id, cx.asked()).await?,
+        },
+    };
     let digest = image.layer.as_ref().ok_or(ImageError::Unknown)?.digest;
     let mut response = if conditional::unchanged_since(&cx.parts.headers) {
         empty(StatusCode::NOT_MODIFIED)
@@ -138,7 +170,12 @@ fn empty_layer(digest: Digest) -> Blob {
 }
 
 async fn bytes(cx: &Context<'_>, repo: &RepoName, blob: &Blob) -> Result<Response, Failure> {
-    match serve(&cx.app.registry, repo, blob, &cx.parts.headers, cx.head).await {
+    served(serve(&cx.app.registry, repo, blob, &cx.parts.headers, cx.head).await)
+}
+
+/// What is not served, in the words of v1.
+pub(super) fn served(outcome: Result<Response, Unserved>) -> Result<Response, Failure> {
+    match outcome {
         Ok(response) => Ok(response),
         Err(Unserved::Registry(error)) => Err(error.into()),
         // A client that has everything asks for what comes after the end, and takes a body for a failure (V-5.2).
@@ -164,6 +201,7 @@ pub(super) async fn put(
     let repo = cx.caller.writes()?;
     match part {
         ImagePart::Json => {
+            delegate::check_owned(cx, id).await?;
             let json = body.collect(JSON_MAX).await?;
             let sources = cx.caller.sources();
             registry.begin_image(&repo, id, json, sources).await?;

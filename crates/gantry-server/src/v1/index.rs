@@ -11,7 +11,7 @@ use gantry_storage::ImageState;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use super::{Context, token};
+use super::{Context, mirrored, token};
 use crate::app::App;
 use crate::http::legacy::Failure;
 use crate::http::reply::{self, json};
@@ -84,14 +84,14 @@ pub(super) async fn images(cx: &Context<'_>, name: &V1Name) -> Result<Response, 
     let repository = cx.caller.repository(cx.app, name, Action::Pull).await?;
     let registry = &cx.app.registry;
     let none = || Failure::Said(StatusCode::NOT_FOUND, "images not found");
-    let tags = match registry.image_tags(&repository).await {
+    let tags = match mirrored::tags(cx, &repository).await {
         Ok(tags) if tags.is_empty() => return Err(none()),
         Ok(tags) => tags,
-        Err(
+        Err(Failure::Registry(
             RegistryError::Image(ImageError::RepositoryUnknown | ImageError::Unknown)
             | RegistryError::NameUnknown(_),
-        ) => return Err(none()),
-        Err(error) => return Err(error.into()),
+        )) => return Err(none()),
+        Err(error) => return Err(error),
     };
     let (mut seen, mut ids, mut tops) = (HashSet::new(), Vec::new(), HashSet::new());
     for (_, top) in tags {
@@ -100,8 +100,10 @@ pub(super) async fn images(cx: &Context<'_>, name: &V1Name) -> Result<Response, 
         }
         match registry.image(&repository, &top).await {
             Ok(image) => ids.extend(image.ancestry.iter().copied().filter(|id| seen.insert(*id))),
-            // Gone since it was listed.
-            Err(RegistryError::Image(ImageError::Unknown)) => {}
+            // Gone since it was listed, or still elsewhere: then what it stands on is not known yet.
+            Err(RegistryError::Image(_) | RegistryError::NameUnknown(_)) => {
+                ids.extend(Some(top).filter(|id| cx.app.mirror.is_some() && seen.insert(*id)));
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -4,8 +4,10 @@
 //! whether, act, render. Failures become answers in [`crate::http::legacy`]. Images are [`crate::registry`]'s matter.
 
 mod caller;
+mod delegate;
 mod images;
 mod index;
+mod mirrored;
 mod properties;
 mod repositories;
 mod search;
@@ -142,10 +144,19 @@ async fn answer(
     if let Ok(Request::Ping) = request {
         return Ok(index::ping(app));
     }
+    if let (Some(index), Ok(request)) = (&app.index, &request)
+        && delegate::is_for_index(request, parts)
+    {
+        switched_on(app, request)?;
+        plain_body(&parts.headers)?;
+        mirrored::check_push(app, request, None)?;
+        return Box::pin(delegate::relay(app, index, (peer, parts), request, body, met)).await;
+    }
     let caller = Caller::of(app, peer, parts, met).await?;
     let request = request?;
     switched_on(app, &request)?;
     plain_body(&parts.headers)?;
+    mirrored::check_push(app, &request, caller.repository.as_ref())?;
     let cx = Context { app, peer, parts, id, caller, head: parts.method == http::Method::HEAD };
     dispatch(&cx, request, body).await
 }

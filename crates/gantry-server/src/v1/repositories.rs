@@ -7,7 +7,7 @@ use gantry_storage::TagSet;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
-use super::{Context, done, json};
+use super::{Context, done, json, mirrored};
 use crate::config::Deletable;
 use crate::http::legacy::Failure;
 use crate::http::{RequestBody, Response, agent};
@@ -30,13 +30,13 @@ impl Serialize for Object<'_> {
 /// GET of all tags: an object.
 pub(super) async fn tags(cx: &Context<'_>, name: &V1Name) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    json(&Object(&cx.app.registry.image_tags(&repo).await?))
+    json(&Object(&mirrored::tags(cx, &repo).await?))
 }
 
 /// GET of a tag: the id of its image.
 pub(super) async fn tag(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    json(&cx.app.registry.image_of_tag(&repo, tag).await?)
+    json(&mirrored::tag(cx, &repo, tag).await?)
 }
 
 /// PUT of a tag: from now on others see the image.

@@ -23,7 +23,7 @@ pub(super) const OFFERED: &str = "v1_token";
 /// By which a client asks for a token, with any value, and gets one.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-docker-token");
 /// Where the images are.
-const ENDPOINTS: HeaderName = HeaderName::from_static("x-docker-endpoints");
+pub(super) const ENDPOINTS: HeaderName = HeaderName::from_static("x-docker-endpoints");
 
 /// Makes a token for a caller who has been allowed what it is for.
 pub(super) fn issue(
@@ -49,7 +49,7 @@ pub(super) fn issue(
 }
 
 /// What an access lets a client do. Whoever writes looks first what is there.
-fn actions(access: TokenAccess) -> &'static [Action] {
+pub(super) fn actions(access: TokenAccess) -> &'static [Action] {
     match access {
         TokenAccess::Read => &[Action::Pull],
         TokenAccess::Write => &[Action::Pull, Action::Push],

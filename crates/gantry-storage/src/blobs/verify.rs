@@ -42,6 +42,14 @@ pub trait VerifyBytes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity(pub(crate) u64, pub(crate) u64);
 
+impl Identity {
+    /// Of bytes that are stored nowhere yet.
+    #[must_use]
+    pub fn of_nothing_stored() -> Self {
+        Self(u64::MAX, u64::MAX)
+    }
+}
+
 /// What a check of a blob's bytes found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hashed {
