@@ -155,10 +155,10 @@ async fn v_18_9_changes_and_refusals_are_kept() {
         });
         assert_eq!(count.count(), 1, "{wanted:?} in {rows:?}");
     };
-    found("alice", "tag.put", "team/app:latest", "done");
-    found("alice", "tag.put", "team/app:v1", "done");
-    found("alice", "tag.delete", "team/app:v1", "done");
-    found("alice", "repository.delete", "team/app", "done");
+    found("alice", "tag.put", "team/app:latest", "allowed");
+    found("alice", "tag.put", "team/app:v1", "allowed");
+    found("alice", "tag.delete", "team/app:v1", "allowed");
+    found("alice", "repository.delete", "team/app", "allowed");
     found("bob", "tag.put", "team/app:v1", "refused");
     found("bob", "repository.push", "other/app", "refused");
     found("", "login", "", "refused");

@@ -109,7 +109,7 @@ impl Auth {
     ///
     /// # Errors
     /// It cannot be found out now.
-    pub async fn knows_name(&self, name: &str) -> Result<bool, AuthError> {
+    pub async fn knows_name(&self, name: &str, address: IpAddr) -> Result<bool, AuthError> {
         if self.lookup.meta().account(name).await.map_err(|_| DATABASE)?.is_some()
             || self.htpasswd.as_ref().is_some_and(|file| file.has_like(name))
         {
@@ -117,6 +117,7 @@ impl Auth {
         }
         match &self.ldap {
             Some(ldap) => {
+                let _place = self.waiting.enter(address).ok_or(AuthError::Busy)?;
                 let found = ldap.look_up(name).await.map_err(|_| AuthError::Unavailable("the directory"))?;
                 Ok(found.is_some())
             }

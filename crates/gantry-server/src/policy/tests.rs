@@ -343,3 +343,31 @@ fn n_21_explanations_are_the_decision_in_words() {
     let anonymous = ask("anonymous", Action::Pull, "team/app", None);
     assert!(!anonymous.allowed && anonymous.missing.unwrap().contains("auth.anonymous"));
 }
+
+/// V-19.6: read under its other name a repository needs its own right, and a token that its owner narrowed stays narrow; a bearer token
+/// counts that was issued for the name that was asked for.
+#[test]
+fn v_19_6_another_repository_in_place_of_one_that_is_not_there() {
+    let grants = vec![grant("alice", Role::Pull, "a"), grant("alice", Role::Pull, "library/a")];
+    let parts = Parts { accounts: true, delete: all(), grants, ..Parts::default() };
+    let rules = Arc::new(Rules::new(parts));
+    let may = |identity: &Identity, method: Method, path: &str| {
+        let request = Request::parse(&method, path, None).unwrap();
+        decide_instead(identity.clone(), request, &rules).is_some()
+    };
+    let tags = "/v2/library/a/tags/list";
+    assert!(may(&alice(), Method::GET, tags));
+    assert!(!may(&alice(), Method::GET, "/v2/library/b/tags/list"));
+    assert!(!may(&alice(), Method::PUT, "/v2/library/a/manifests/v1"), "to read only");
+    assert!(!may(&alice(), Method::GET, "/v2/_catalog"));
+    assert!(!may(&Identity::anonymous(), Method::GET, tags));
+    let bearer = with(&alice(), |known| {
+        known.credential = Credential::Bearer;
+        known.bounds = Bounds { access: Some(Vec::new()), ..Bounds::default() };
+    });
+    assert!(may(&bearer, Method::GET, tags));
+    let narrow = with(&bearer, |known| known.bounds.scopes = Some(vec!["a:pull".parse().unwrap()]));
+    assert!(!may(&narrow, Method::GET, tags));
+    let foreign = with(&bearer, |known| known.bounds.alone = true);
+    assert!(!may(&foreign, Method::GET, tags));
+}

@@ -33,8 +33,6 @@ pub(super) struct Caller {
     pub(super) staging: RepoName,
     /// The caller came by a token: it is for its repository and for no other.
     bound: bool,
-    /// Whose the token is, as far as that says what may be taken into its repository.
-    owner: Identity,
 }
 
 impl Caller {
@@ -62,8 +60,7 @@ impl Caller {
         // An account that is made anew under an old name finds nothing that was left behind.
         let made = identity.made.map(|made| format!(" {}", made.0)).unwrap_or_default();
         let staging = RepoName::staging(&format!("{}{made}", identity.subject));
-        let owner = if bound { unbound(&identity) } else { identity.clone() };
-        Ok(Self { identity, rules, repository: told.map(V1Name::from), staging, bound, owner })
+        Ok(Self { identity, rules, repository: told.map(V1Name::from), staging, bound })
     }
 
     /// The repository that a request names, as V2 has it: the one that is there, of the two ways to write it; as it was written when
@@ -182,16 +179,8 @@ async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
 
 impl MayPull for Caller {
     fn may_pull(&self, repo: &RepoName) -> bool {
-        self.rules.right(&self.owner, repo.as_str(), Action::Pull).is_ok()
+        self.rules.right(&self.identity, repo.as_str(), Action::Pull).is_ok()
     }
-}
-
-/// The same without what a token of ours is for: whoever pushes by one takes into its repository what may be read by its owner, or
-/// by the access token that it was bought with.
-fn unbound(identity: &Identity) -> Identity {
-    let mut known = identity.known_parts();
-    known.bounds.access = None;
-    Identity::known(known)
 }
 
 fn whole(image: &StoredImage) -> bool {

@@ -119,7 +119,10 @@ pub(super) async fn layer(cx: &Context<'_>, id: &ImageId) -> Result<Response, Fa
         };
         bytes(cx, &repo, &blob).await?
     };
-    keep(cx, &repo, response.headers_mut());
+    // What comes after the end is of this request alone.
+    if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+        keep(cx, &repo, response.headers_mut());
+    }
     Ok(response)
 }
 

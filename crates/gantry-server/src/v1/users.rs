@@ -163,7 +163,7 @@ async fn is_taken(cx: &Context<'_>, text: &str) -> Result<bool, Failure> {
         name.is_some_and(|name| name.eq_ignore_ascii_case(text))
     };
     let named = cx.caller.rules.grants().any(|grant| waits(&grant.subject));
-    Ok(named || cx.app.access.auth.knows_name(text).await?)
+    Ok(named || cx.app.access.auth.knows_name(text, address(cx)).await?)
 }
 
 async fn read<T: DeserializeOwned>(body: RequestBody) -> Result<T, Failure> {

@@ -42,6 +42,8 @@ pub(super) enum Key {
     Referrers(RepoName, Digest),
     /// An image.
     Image(RepoName, ImageId),
+    /// Where an image is: it changes with any [`Key::Image`] of that id.
+    Homes(ImageId),
 }
 
 /// The same name, borrowed, for asking.
@@ -52,6 +54,7 @@ pub(super) enum KeyRef<'a> {
     Blob(&'a str, &'a Digest),
     Referrers(&'a str, &'a Digest),
     Image(&'a str, &'a ImageId),
+    Homes(&'a ImageId),
 }
 
 impl Key {
@@ -69,6 +72,7 @@ impl Key {
             Key::Blob(repo, digest) => KeyRef::Blob(repo.as_str(), digest),
             Key::Referrers(repo, digest) => KeyRef::Referrers(repo.as_str(), digest),
             Key::Image(repo, image) => KeyRef::Image(repo.as_str(), image),
+            Key::Homes(image) => KeyRef::Homes(image),
         }
     }
 }
@@ -108,6 +112,11 @@ pub(super) enum Value {
     Manifest(Arc<StoredManifest>),
     Blob(Arc<StoredBlob>),
     Image(Arc<StoredImage>),
+    /// With the limit for which they were read.
+    Homes {
+        repos: Arc<[RepoName]>,
+        limit: usize,
+    },
     /// With the limit for which it was read.
     Referrers {
         page: Arc<ReferrersPage>,
@@ -122,7 +131,7 @@ impl Weighter<Key, Value> for Bytes {
     fn weight(&self, key: &Key, value: &Value) -> u64 {
         let key = match key {
             Key::Tag(_, tag) => tag.len(),
-            Key::Manifest(..) | Key::Blob(..) | Key::Referrers(..) | Key::Image(..) => 0,
+            Key::Manifest(..) | Key::Blob(..) | Key::Referrers(..) | Key::Image(..) | Key::Homes(..) => 0,
         };
         let value = match value {
             Value::Manifest(manifest) => manifest.bytes.len() + manifest.media_type.len(),
@@ -131,6 +140,9 @@ impl Weighter<Key, Value> for Bytes {
                 BlobContent::Stored { location, .. } => location.as_ref().map_or(0, String::len),
             },
             Value::Image(image) => image.json.len() + size_of_val(image.ancestry.as_slice()),
+            Value::Homes { repos, .. } => {
+                size_of_val(&repos[..]) + repos.iter().map(|repo| repo.as_str().len()).sum::<usize>()
+            }
             Value::Referrers { page, .. } => page.weight(),
         };
         ENTRY_OVERHEAD.saturating_add(u64::try_from(key + value).unwrap_or(u64::MAX))
@@ -206,7 +218,7 @@ impl ExactCache {
             KeyRef::Tag(..) | KeyRef::Manifest(..) => manifests,
             KeyRef::Blob(..) => blobs,
             KeyRef::Referrers(..) => referrers,
-            KeyRef::Image(..) => images,
+            KeyRef::Image(..) | KeyRef::Homes(..) => images,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         found

@@ -54,6 +54,9 @@ impl<'a> Batch<'a> {
 
     /// Notes that the answer for this key changes with this transaction.
     pub(super) fn touch(&mut self, key: Key) {
+        if let Key::Image(_, image) = &key {
+            self.keys.push(Key::Homes(*image));
+        }
         self.keys.push(key);
     }
 

@@ -11,7 +11,7 @@ use crate::meta::images::{
     ANCESTRY_MAX, BeginImage, Compression, DerivedImage, ImageLayer, ImageState, ImageStep, LayerContent,
     NewImage, StoredImage, View,
 };
-use crate::meta::{NewManifest, PutManifest};
+use crate::meta::{Deleted, NewManifest, PutManifest, TagLocks};
 
 pub(super) async fn run(meta: &Meta) {
     an_image_is_pushed_in_steps(meta).await;
@@ -275,6 +275,13 @@ async fn an_id_is_looked_for_in_all_repositories(meta: &Meta) {
     let found = async |limit| meta.repositories_with_image(&id("where"), limit).await.expect("readable");
     assert_eq!(found(9).await, [&names[..], std::slice::from_ref(&staging)].concat());
     assert_eq!(found(2).await, names[..2]);
+    assert_eq!(found(9).await.len(), 4);
+    // What comes and goes is seen by the next who asks.
+    let another = repo("suite/images/where/another");
+    begun(meta, &another, "where", None).await;
+    assert_eq!(found(9).await.len(), 5);
+    assert_eq!(meta.delete_repository(&another, &TagLocks::default()).await.expect("done"), Deleted::Done);
+    assert_eq!(found(9).await.len(), 4);
     assert!(meta.repositories_with_image(&id("nowhere"), 9).await.expect("readable").is_empty());
 }
 

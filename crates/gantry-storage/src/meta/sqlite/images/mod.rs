@@ -62,8 +62,24 @@ impl ImageRows for SqliteMeta {
     }
 
     async fn repositories_with_image(&self, id: &ImageId, limit: usize) -> Result<Vec<RepoName>> {
+        let ask = KeyRef::Homes(id);
+        let right = |value| match value {
+            Value::Homes { repos, limit: read_for } if read_for == limit => Some(repos.to_vec()),
+            _ => None,
+        };
+        if let Some(found) = self.shared.cache.answer(ask, right) {
+            return Ok(found);
+        }
+        let ticket = self.shared.cache.begin_read(ask);
         let id = *id;
-        self.readers.read("looking for an image", move |c| rows::repositories(c, &id, limit)).await
+        let found =
+            self.readers.read("looking for an image", move |c| rows::repositories(c, &id, limit)).await?;
+        // That an id is nowhere is not kept: whoever makes ids up would push out what is asked for.
+        if let (Some(ticket), [_, ..]) = (ticket, &found[..]) {
+            let value = Value::Homes { repos: found.as_slice().into(), limit };
+            self.shared.cache.end_read(ticket, Key::Homes(id), value);
+        }
+        Ok(found)
     }
 
     async fn begin_image(&self, image: NewImage) -> Result<BeginImage> {
