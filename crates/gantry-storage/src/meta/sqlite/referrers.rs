@@ -41,7 +41,7 @@ impl SqliteMeta {
         let ask = KeyRef::Referrers(repo.as_str(), subject);
         let known = self.shared.cache.answer(ask, |value| match value {
             Value::Referrers { page, limit: kept } => from_memory(&page, kept, artifact_types, after, limit),
-            Value::Manifest(_) | Value::Blob(_) | Value::Image(_) => None,
+            Value::Manifest(_) | Value::Blob(_) | Value::Image(_) | Value::Homes { .. } => None,
         });
         if let Some(page) = known {
             return Ok(page);
