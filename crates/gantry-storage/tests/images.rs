@@ -277,7 +277,10 @@ impl Run {
 
     async fn complete(&mut self, at: usize) {
         let (id, generation, early) = self.in_progress(at);
-        let answer = self.meta.complete_image(&self.names[at], &id, generation).await.expect("decided");
+        let layer = self.model[at].native.get(&id).and_then(|image| image.layer);
+        let layer = layer.unwrap_or_else(|| Digest::sha256(b"no layer"));
+        let answer =
+            self.meta.complete_image(&self.names[at], &id, generation, &layer).await.expect("decided");
         let model = &mut self.model[at];
         let expected = match early {
             Err(early) => early,

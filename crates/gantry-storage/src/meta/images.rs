@@ -42,8 +42,14 @@ pub trait ImageRows {
         layer: ImageLayer,
     ) -> Result<ImageStep>;
 
-    /// The image is whole, and stays as it is.
-    async fn complete_image(&self, repo: &RepoName, id: &ImageId, generation: u64) -> Result<ImageStep>;
+    /// The image is whole, and stays as it is. `layer` is the one that was found to be right: a layer may be sent again meanwhile.
+    async fn complete_image(
+        &self,
+        repo: &RepoName,
+        id: &ImageId,
+        generation: u64,
+        layer: &Digest,
+    ) -> Result<ImageStep>;
 
     /// Links an image and the chain below it from one repository into another, as far as it is not there: the images, complete and native
     /// whatever they were, and their layers, whose bytes belong in `storage`. What is there and not complete makes room. One
@@ -208,7 +214,7 @@ pub enum ImageStep {
     Unknown,
     /// It is complete already.
     Exists,
-    /// Somebody has begun it anew meanwhile.
+    /// Somebody has begun it anew meanwhile, or sent another layer.
     Stale,
     /// It has no layer.
     NoLayer,

@@ -150,7 +150,7 @@ impl Registry {
         if !fits {
             return Err(ImageError::ChecksumMismatch.into());
         }
-        let step = self.meta.complete_image(repo, id, image.generation).await?;
+        let step = self.meta.complete_image(repo, id, image.generation, &layer.digest).await?;
         done(step, ImageError::ChecksumSet)
     }
 

@@ -72,7 +72,10 @@ async fn put_layer(meta: &Meta, repo: &RepoName, image: &str, generation: u64, c
 }
 
 async fn complete(meta: &Meta, repo: &RepoName, image: &str, generation: u64) -> ImageStep {
-    meta.complete_image(repo, &id(image), generation).await.expect("decided")
+    let found = meta.image(repo, &id(image)).await.expect("readable");
+    let layer = found.and_then(|image| image.layer.as_ref().map(|layer| layer.digest));
+    let layer = layer.unwrap_or_else(|| Digest::sha256(b"no layer"));
+    meta.complete_image(repo, &id(image), generation, &layer).await.expect("decided")
 }
 
 /// Pushes an image whose layer is a text of its own, from first to last.
@@ -155,6 +158,9 @@ async fn an_image_is_pushed_in_steps(meta: &Meta) {
     meta.put_blob(blob(&a, "a better layer")).await.expect("stored");
     assert_eq!(put_layer(meta, &a, "steps", generation, "a better layer").await, ImageStep::Done);
     assert!(!is_named(meta, &a, "a layer").await && is_named(meta, &a, "a better layer").await);
+    // Whoever found the first to be right has not seen the second.
+    let first = meta.complete_image(&a, &id("steps"), generation, &layer("a layer").digest).await;
+    assert_eq!(first.expect("decided"), ImageStep::Stale);
     assert_eq!(complete(meta, &a, "steps", generation).await, ImageStep::Done);
     let found = image(meta, &a, "steps").await.expect("there");
     assert_eq!((found.state, found.layer.as_ref()), (ImageState::Complete, Some(&layer("a better layer"))));

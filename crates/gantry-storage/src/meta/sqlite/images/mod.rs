@@ -101,10 +101,18 @@ impl ImageRows for SqliteMeta {
             .await
     }
 
-    async fn complete_image(&self, repo: &RepoName, id: &ImageId, generation: u64) -> Result<ImageStep> {
-        let (repo, id) = (repo.clone(), *id);
+    async fn complete_image(
+        &self,
+        repo: &RepoName,
+        id: &ImageId,
+        generation: u64,
+        layer: &Digest,
+    ) -> Result<ImageStep> {
+        let (repo, id, layer) = (repo.clone(), *id, *layer);
         self.writer
-            .run("completing an image", None, move |batch| rows::complete(batch, &repo, &id, generation))
+            .run("completing an image", None, move |batch| {
+                rows::complete(batch, &repo, &id, generation, &layer)
+            })
             .await
     }
 

@@ -308,6 +308,7 @@ pub(super) fn complete(
     repo: &RepoName,
     id: &ImageId,
     generation: u64,
+    checked: &Digest,
 ) -> rusqlite::Result<ImageStep> {
     let Some(repository) = repos::id(batch.connection, repo)? else { return Ok(ImageStep::Unknown) };
     let head = match in_progress(batch.connection, repository, id, generation)? {
@@ -315,6 +316,9 @@ pub(super) fn complete(
         Err(step) => return Ok(step),
     };
     let Some(layer) = head.layer else { return Ok(ImageStep::NoLayer) };
+    if layer != *checked {
+        return Ok(ImageStep::Stale);
+    }
     if !blobs::is_linked(batch.connection, repository, &layer)? {
         return Ok(ImageStep::NoBlob);
     }
