@@ -102,10 +102,10 @@ impl Caller {
         let Some(other) = name.other().filter(|other| self.may_pull(other)) else {
             return Ok(written.clone());
         };
-        if self.may_pull(written) && is_there(app, written).await? || !is_there(app, &other).await? {
-            return Ok(written.clone());
+        if self.may_pull(written) {
+            return there(app, name).await;
         }
-        Ok(other)
+        Ok(if is_there(app, &other).await? { other } else { written.clone() })
     }
 
     /// Whether the caller may do this to a repository.
@@ -187,6 +187,14 @@ impl Caller {
     }
 }
 
+/// The one that is there of the two ways to write a name, where everybody may see both; as it was written when neither is.
+async fn there(app: &App, name: &V1Name) -> Result<RepoName, Failure> {
+    let written = name.written();
+    let Some(other) = name.other() else { return Ok(written.clone()) };
+    let is_other = !is_there(app, written).await? && is_there(app, &other).await?;
+    Ok(if is_other { other } else { written.clone() })
+}
+
 async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
     Ok(app.registry.meta().repository_exists(repo).await.map_err(RegistryError::Storage)?)
 }
@@ -221,8 +229,13 @@ async fn by_token(
     if !auth.has_accounts() {
         let found = auth.identify(&asking).await;
         let identity = met_as(app, &asking, token::OFFERED, found, met)?;
-        let repository = auth.v1_repository(&fields.signature, &door.service);
-        return Ok((identity, repository.unwrap_or_else(|| fields.repository.written().clone())));
+        // One that has ended, or is of another host's name, still says what it was for: tokens say `library/foo` for `foo` too, so
+        // that which of them it is must be looked up.
+        let repository = match auth.v1_repository(&fields.signature, &door.service) {
+            Some(repository) => repository,
+            None => there(app, &fields.repository).await?,
+        };
+        return Ok((identity, repository));
     }
     let found = auth.v1_token(&fields.signature, &asking).await;
     // What stands beside the signature must be what was signed: no client has a reason to write anything else.
