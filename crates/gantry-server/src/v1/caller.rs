@@ -18,11 +18,11 @@ use http::{HeaderValue, StatusCode, header};
 use super::delegate::{self, ForeignToken};
 use super::token::{self, COOKIE};
 use crate::app::App;
-use crate::auth::{Asking, AuthError, Credential, Identity, TokenError};
+use crate::auth::{Asking, AuthError, Bounds, Credential, Identity, TokenError};
 use crate::http::legacy::Failure;
 use crate::http::{Door, Met, Peer, asking, cookie, identify, met_as};
 use crate::policy::{self, Denied, Missing, Rules};
-use crate::registry::{ImageError, ImageSources, MayPull, RegistryError};
+use crate::registry::{CANDIDATES, ImageError, ImageSources, MayPull, RegistryError};
 
 /// Who it is, and what for.
 pub(super) struct Caller {
@@ -69,7 +69,12 @@ impl Caller {
         let told = told.or_else(|| by_cookie(app, peer, parts));
         // An account that is made anew under an old name finds nothing that was left behind.
         let made = identity.made.map(|made| format!(" {}", made.0)).unwrap_or_default();
-        let staging = RepoName::staging(&format!("{}{made}", identity.subject));
+        // What is narrowed finds only what came by the same narrow way.
+        let narrowed = match &identity.bounds {
+            Bounds { scopes: None, access: None, .. } => String::new(),
+            bounds => format!(" {bounds:?}"),
+        };
+        let staging = RepoName::staging(&format!("{}{made}{narrowed}", identity.subject));
         Ok(Self { identity, rules, repository: told.map(V1Name::from), staging, bound, foreign })
     }
 
@@ -97,10 +102,10 @@ impl Caller {
         let Some(other) = name.other().filter(|other| self.may_pull(other)) else {
             return Ok(written.clone());
         };
-        if self.may_pull(written) && is_there(app, written).await? || !is_there(app, &other).await? {
-            return Ok(written.clone());
+        if self.may_pull(written) {
+            return there(app, name).await;
         }
-        Ok(other)
+        Ok(if is_there(app, &other).await? { other } else { written.clone() })
     }
 
     /// Whether the caller may do this to a repository.
@@ -135,11 +140,10 @@ impl Caller {
             return Ok(told.written().clone());
         }
         let mut found: Option<(RepoName, Arc<StoredImage>)> = None;
-        for repo in app.registry.repositories_with_image(id).await? {
-            let may = if repo.is_staging() { repo == self.staging } else { self.may_pull(&repo) };
-            if !may {
-                continue;
-            }
+        let may =
+            |repo: &RepoName| if repo.is_staging() { *repo == self.staging } else { self.may_pull(repo) };
+        let homes = app.registry.repositories_with_image(id).await?;
+        for repo in homes.into_iter().filter(may).take(CANDIDATES) {
             let image = match app.registry.image(&repo, id).await {
                 Ok(image) => image,
                 // Gone since it was listed.
@@ -183,6 +187,14 @@ impl Caller {
     }
 }
 
+/// The one that is there of the two ways to write a name, where everybody may see both; as it was written when neither is.
+async fn there(app: &App, name: &V1Name) -> Result<RepoName, Failure> {
+    let written = name.written();
+    let Some(other) = name.other() else { return Ok(written.clone()) };
+    let is_other = !is_there(app, written).await? && is_there(app, &other).await?;
+    Ok(if is_other { other } else { written.clone() })
+}
+
 async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
     Ok(app.registry.meta().repository_exists(repo).await.map_err(RegistryError::Storage)?)
 }
@@ -217,8 +229,13 @@ async fn by_token(
     if !auth.has_accounts() {
         let found = auth.identify(&asking).await;
         let identity = met_as(app, &asking, token::OFFERED, found, met)?;
-        let repository = auth.v1_repository(&fields.signature, &door.service);
-        return Ok((identity, repository.unwrap_or_else(|| fields.repository.written().clone())));
+        // One that has ended, or is of another host's name, still says what it was for: tokens say `library/foo` for `foo` too, so
+        // that which of them it is must be looked up.
+        let repository = match auth.v1_repository(&fields.signature, &door.service) {
+            Some(repository) => repository,
+            None => there(app, &fields.repository).await?,
+        };
+        return Ok((identity, repository));
     }
     let found = auth.v1_token(&fields.signature, &asking).await;
     // What stands beside the signature must be what was signed: no client has a reason to write anything else.
