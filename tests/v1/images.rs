@@ -395,3 +395,24 @@ async fn v_3_2_huge_json() {
     }
     push.lacks(&id).await;
 }
+
+/// A chain is linked and compared as a whole, so it must not be larger than one thinks.
+#[tokio::test]
+async fn v_3_2_the_json_of_a_chain_is_bounded() {
+    let push = pushing().await;
+    let json = |id: &str, parent: &str| {
+        format!("{{\"id\":\"{id}\",\"parent\":\"{parent}\",\"comment\":\"{}\"}}", "x".repeat(3 << 20))
+    };
+    let mut parent = String::new();
+    for _ in 0..2 {
+        let id = new_id();
+        push.push_image(&V1Image::new(json(&id, &parent), layer(10))).await;
+        parent = id;
+    }
+    let id = new_id();
+    let text = "The JSON of the image and its ancestors is larger than 8388608 bytes";
+    push.put_json_as(&id, json(&id, &parent)).await.says(413, text);
+    push.lacks(&id).await;
+    // What is small goes on top.
+    push.push(&grow(Some(&V1Image::new(json(&parent, ""), layer(10))), 1), "latest").await;
+}

@@ -167,8 +167,35 @@ async fn v_18_7_a_narrow_access_token_takes_nothing_from_where_it_does_not_reach
         push.put_json(top).await.says(400, "Image depends on a non existing parent");
         push.lacks(&images[1].id).await;
     }
-    by_token.with(alice).put_tag("mine", &images[1].id).await.status(200);
+    by_token.with(alice.clone()).put_tag("mine", &images[1].id).await.status(200);
     by_token.has(&images[1]).await;
+}
+
+/// What waits for its tag came by a password, which reaches further than the token does.
+#[tokio::test]
+async fn v_18_7_a_narrow_access_token_does_not_find_what_waits_for_its_tag() {
+    let app = Gantry::options().set("auth.anonymous", "'none'").start().await;
+    let alice = app.user("alice", "a secret 1").await;
+    app.grant("alice", "push", "a/**").await;
+    app.grant("alice", "push", "c/**").await;
+    let waiting = Steps { client: alice.clone(), name: "a/app".to_owned() };
+    let images = chain(1);
+    waiting.push_image(&images[0]).await;
+    let narrow = app.token("alice", &["c/**:pull,push"]).await;
+    let narrow = app.client().basic("x", &narrow.secret);
+    let by_token = Steps::pushing(&narrow, "c/app").await;
+    for push in [&by_token, &by_token.with(narrow.clone())] {
+        push.lacks(&images[0].id).await;
+        push.put_tag("mine", &images[0].id).await.says(404, "Image not found");
+        push.put_json(&grow(images.last(), 1)[0]).await.says(400, "Image depends on a non existing parent");
+    }
+    // By itself it pushes as a password does.
+    let own = chain(2);
+    let push = by_token.with(narrow);
+    push.push(&own, "latest").await;
+    push.has(&own[1]).await;
+    waiting.has(&images[0]).await;
+    waiting.put_tag("latest", &images[0].id).await.status(200);
 }
 
 /// What the operator says is where the images are, or a proxy that is trusted.

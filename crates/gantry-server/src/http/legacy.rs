@@ -184,6 +184,7 @@ fn image(error: &ImageError) -> Answer {
     let status = match error {
         ImageError::Unknown | ImageError::TagUnknown | ImageError::RepositoryUnknown => StatusCode::NOT_FOUND,
         ImageError::Exists | ImageError::ChecksumSet | ImageError::Stale => StatusCode::CONFLICT,
+        ImageError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
         ImageError::InProgress
         | ImageError::Json(
             ImageJsonError::Invalid | ImageJsonError::NoId | ImageJsonError::OtherId | ImageJsonError::Parent,

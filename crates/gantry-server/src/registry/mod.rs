@@ -31,6 +31,7 @@ use placement::Places;
 
 pub use blobs::{Asked, Blob, BlobBytes};
 pub use error::{BodyError, RegistryError, Result};
+pub(crate) use images::CANDIDATES;
 pub use images::{ImageError, ImageSources, MayPull};
 pub use lists::Listing;
 pub use manifests::ManifestPut;

@@ -18,11 +18,11 @@ use http::{HeaderValue, StatusCode, header};
 use super::delegate::{self, ForeignToken};
 use super::token::{self, COOKIE};
 use crate::app::App;
-use crate::auth::{Asking, AuthError, Credential, Identity, TokenError};
+use crate::auth::{Asking, AuthError, Bounds, Credential, Identity, TokenError};
 use crate::http::legacy::Failure;
 use crate::http::{Door, Met, Peer, asking, cookie, identify, met_as};
 use crate::policy::{self, Denied, Missing, Rules};
-use crate::registry::{ImageError, ImageSources, MayPull, RegistryError};
+use crate::registry::{CANDIDATES, ImageError, ImageSources, MayPull, RegistryError};
 
 /// Who it is, and what for.
 pub(super) struct Caller {
@@ -69,7 +69,12 @@ impl Caller {
         let told = told.or_else(|| by_cookie(app, peer, parts));
         // An account that is made anew under an old name finds nothing that was left behind.
         let made = identity.made.map(|made| format!(" {}", made.0)).unwrap_or_default();
-        let staging = RepoName::staging(&format!("{}{made}", identity.subject));
+        // What is narrowed finds only what came by the same narrow way.
+        let narrowed = match &identity.bounds {
+            Bounds { scopes: None, access: None, .. } => String::new(),
+            bounds => format!(" {bounds:?}"),
+        };
+        let staging = RepoName::staging(&format!("{}{made}{narrowed}", identity.subject));
         Ok(Self { identity, rules, repository: told.map(V1Name::from), staging, bound, foreign })
     }
 
@@ -135,11 +140,10 @@ impl Caller {
             return Ok(told.written().clone());
         }
         let mut found: Option<(RepoName, Arc<StoredImage>)> = None;
-        for repo in app.registry.repositories_with_image(id).await? {
-            let may = if repo.is_staging() { repo == self.staging } else { self.may_pull(&repo) };
-            if !may {
-                continue;
-            }
+        let may =
+            |repo: &RepoName| if repo.is_staging() { *repo == self.staging } else { self.may_pull(repo) };
+        let homes = app.registry.repositories_with_image(id).await?;
+        for repo in homes.into_iter().filter(may).take(CANDIDATES) {
             let image = match app.registry.image(&repo, id).await {
                 Ok(image) => image,
                 // Gone since it was listed.

@@ -36,10 +36,9 @@ impl Registry {
         }
         let mut known: Option<Vec<Content>> = None;
         let mut from = Vec::new();
-        for other in self.meta.repositories_with_image(id, CANDIDATES).await? {
-            if other.is_staging() || other == *repo || !sources.reader.may_pull(&other) {
-                continue;
-            }
+        let may = |other: &RepoName| !other.is_staging() && other != repo && sources.reader.may_pull(other);
+        let homes = self.repositories_with_image(id).await?;
+        for other in homes.into_iter().filter(may).take(CANDIDATES) {
             let Some(content) = self.content_of_chain(&other, id).await? else { continue };
             if known.get_or_insert_with(|| content.clone()) != &content {
                 tracing::info!(image = %id, "repositories have different images under the id {id}; none is taken");

@@ -57,6 +57,9 @@ pub enum ImageError {
     /// 400
     #[error("Image has more than {0} ancestors")]
     TooDeep(usize),
+    /// 413
+    #[error("The JSON of the image and its ancestors is larger than {0} bytes")]
+    TooLong(usize),
     /// 400: neither payload checksum nor TarSum.
     #[error("Missing Image's checksum")]
     NoChecksum,
@@ -86,8 +89,12 @@ pub enum ImageError {
 /// How many layers are read again at once, for pushes and for those who only look: the one must not wait for the other.
 const AT_ONCE: usize = 2;
 
-/// How many repositories are asked for an image.
-const CANDIDATES: usize = 256;
+/// How many repositories of those that the caller may read are asked for an image.
+pub(crate) const CANDIDATES: usize = 256;
+/// How many are looked through for these: whoever pushes an id into very many of his own hides it from nobody.
+const HOMES: usize = 4096;
+/// Bytes of JSON of an image and all below it. Docker writes a few KiB for each.
+const CHAIN_JSON_MAX: usize = 8 << 20;
 
 /// What goes on with images in this process.
 pub(super) struct Images {
@@ -120,7 +127,7 @@ impl Registry {
     /// # Errors
     /// The store failed.
     pub async fn repositories_with_image(&self, id: &ImageId) -> Result<Vec<RepoName>> {
-        Ok(self.meta.repositories_with_image(id, CANDIDATES).await?)
+        Ok(self.meta.repositories_with_image(id, HOMES).await?)
     }
 
     /// Removes a repository: tags, manifests, images. What was there of blobs goes with the next sweeps.

@@ -15,7 +15,7 @@ use gantry_storage::{
 
 use super::super::{ByteSource, Registry, RegistryError, Result, in_own_task};
 use super::layer::{Observed, content_of, is_tarsum};
-use super::{ImageError, ImageSources};
+use super::{CHAIN_JSON_MAX, ImageError, ImageSources};
 
 impl Registry {
     /// PUT json: begins an image, or begins it anew. A parent that is not in `repo` is linked from `sources`.
@@ -38,10 +38,13 @@ impl Registry {
             let healing = image.json == json && self.is_lost(repo, &image).await?;
             return if healing { Ok(()) } else { Err(ImageError::Exists.into()) };
         }
-        if let Some(parent) = &read.parent
-            && self.bring(repo, parent, sources).await?.is_none()
-        {
-            return Err(ImageError::NoParent.into());
+        if let Some(parent) = &read.parent {
+            self.bring(repo, parent, sources).await?.ok_or(ImageError::NoParent)?;
+            // A chain is read, compared and linked as a whole.
+            let below = self.chain_of(repo, parent).await?.ok_or(ImageError::NoParent)?;
+            if below.iter().map(|image| image.json.len()).sum::<usize>() + json.len() > CHAIN_JSON_MAX {
+                return Err(ImageError::TooLong(CHAIN_JSON_MAX).into());
+            }
         }
         let new = NewImage { repo: repo.clone(), id: *id, parent: read.parent, json };
         match self.meta.begin_image(new).await? {

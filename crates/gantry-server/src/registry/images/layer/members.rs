@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 const BLOCK: usize = 512;
-/// Bytes of the long names and attributes of one member.
+/// Bytes of the long names and attributes of one member, all that stand before it together.
 const EXTRA_MAX: u64 = 1 << 20;
 
 /// What a member is. The byte in the header.
@@ -66,7 +66,7 @@ impl<R: Read> Members<R> {
     /// # Errors
     /// It is no tar, or the bytes cannot be read.
     pub(in super::super) fn next(&mut self) -> io::Result<Option<Member>> {
-        let mut extra = Extra::default();
+        let (mut extra, mut room) = (Extra::default(), EXTRA_MAX);
         loop {
             self.skip()?;
             let Some(header) = self.header()? else { return Ok(None) };
@@ -75,7 +75,8 @@ impl<R: Read> Members<R> {
             match member.kind.0 {
                 b'x' | b'L' | b'K' => {
                     (self.left, self.padding) = (length, pad(length));
-                    let text = self.text(EXTRA_MAX)?;
+                    let text = self.text(room)?;
+                    room -= length;
                     match member.kind.0 {
                         b'x' => extra.read_records(&text)?,
                         b'L' => extra.name = Some(until_nul(&text).to_vec()),
@@ -416,6 +417,21 @@ pub(super) mod tests {
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         names(&header).unwrap_err();
+    }
+
+    #[test]
+    fn many_headers_before_one_member_are_not_taken_for_more_memory_than_one() {
+        let header = |number: u32| {
+            let value = "v".repeat(1000);
+            let record = format!("1016 key{number:04}={value}\n");
+            assert_eq!(record.len(), 1014);
+            ustar("x", format!("1014{}", &record[4..]).as_bytes(), b'x', 0, "")
+        };
+        let many = |count| [(0..count).flat_map(header).collect(), file("a", b"1")].concat();
+        assert_eq!(names(&many(1000)).unwrap(), ["a"]);
+        names(&many(1100)).unwrap_err();
+        // It is counted for each member anew.
+        assert_eq!(names(&[many(1000), many(1000)].concat()).unwrap(), ["a", "a"]);
     }
 
     #[test]

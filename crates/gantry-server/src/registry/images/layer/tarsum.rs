@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::members::{Member, Members};
 use super::unpack::unpack;
 
-/// More members than this are not summed.
-const MEMBERS_MAX: usize = 1 << 20;
+/// More members than this are not summed: a few MiB of a compressed tar must not take hundreds of them in memory.
+const MEMBERS_MAX: usize = 1 << 18;
 /// So few are put in order as the clients' own library did, where its order depends on how it sorts.
 const FEW: usize = 12;
 
