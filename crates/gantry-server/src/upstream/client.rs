@@ -113,7 +113,7 @@ impl Remote {
             request = request.body(body);
         }
         match timeout(self.timeout, request.send()).await {
-            Ok(sent) => sent.map_err(|error| AskError(causes(&error))),
+            Ok(sent) => sent.map_err(|error| AskError(format!("cannot be asked: {}", causes(&error)))),
             Err(_) => Err(AskError("did not answer in time".to_owned())),
         }
     }
