@@ -216,10 +216,9 @@ async fn v_9_5_one_address_makes_few_accounts() {
 #[tokio::test]
 async fn v_9_5_one_address_learns_few_names() {
     let app = for_all().start().await;
-    let asked = async |name: String| sign_up(&app.client(), &name, "short", "").await.status;
     let mut told = Vec::new();
-    for number in 0..40 {
-        told.push(asked(if number % 2 == 0 { "root".to_owned() } else { format!("nobody{number}") }).await);
+    for _ in 0..40 {
+        told.push(sign_up(&app.client(), "root", "a secret 1", "").await.status);
     }
     assert_eq!(&told[..30], [400; 30]);
     assert_eq!(&told[35..], [401; 5]);
