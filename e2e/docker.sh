@@ -124,7 +124,10 @@ refused search "$REG/image"
 refused docker login --username "$USERNAME" --password wrong "$REG"
 docker login --username "$USERNAME" --password-stdin "$REG" <<<"$PASSWORD"
 round_trip
-search "$REG/multi" | grep '^e2e/multi: '                   # by a token for registry:catalog:search
+tokens() { grep -c 'method=POST path="/v2/token"' "$DIR/gantry$SERVERS.log"; }
+before=$(tokens)
+search "$REG/multi" | grep '^e2e/multi: '
+(($(tokens) > before)) || note "docker searched without a token for registry:catalog:search"
 docker logout "$REG"
 refused search "$REG/image"
 forget_all

@@ -35,6 +35,7 @@ class Registry:
             self.connection = http.client.HTTPConnection(url.netloc, timeout=60)
         self.basic = "Basic " + b64encode(user.encode()).decode() if user else None
         self.token = ""
+        self.scheme = url.scheme
         ping = self.request("GET", "/v1/_ping", [200], {})
         ping.read()
         if not ping.getheader("X-Docker-Registry-Version"):
@@ -94,7 +95,7 @@ def push(registry, name, tag, directory):
         print(f"  pushed  {image}")
     path = f"/v1/repositories/{name}/tags/{tag}"
     registry.ask("PUT", path, [200, 201], json.dumps(top), **{"Content-Type": "application/json"}).read()
-    endpoints = {"X-Docker-Endpoints": f"http://{registry.endpoints}/v1/"}
+    endpoints = {"X-Docker-Endpoints": f"{registry.scheme}://{registry.endpoints}/v1/"}
     registry.index("PUT", f"/v1/repositories/{name}/images", [204], "[]", endpoints)
     print(f"  tagged  {top} as {tag}")
 

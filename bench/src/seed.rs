@@ -142,6 +142,8 @@ fn push_up_to(server: &Server, facts: &Facts, size: u64) -> Result<()> {
         if size >= content::LARGE {
             facts.v1_large.push(server)?;
         }
+        // As every pull begins: it is what images are derived at.
+        connection.send(&Request::new("GET", &format!("/v1/repositories/{IMAGE}/images"), "", 200))?;
     }
     push::manifest(&mut connection, IMAGE, "latest", &facts.manifest)
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::steps::token;
+use super::content::chain;
+use super::steps::{Steps, token};
 use crate::harness::access::{challenge, claims};
+use crate::harness::content::number;
 use crate::harness::tls::Authority;
 use crate::harness::{Answer, Client, Gantry, Options};
 
@@ -63,6 +65,27 @@ async fn v_9_4_on_an_open_registry_no_header_is_wrong() {
     let twice = app.client().with("authorization", "Token x").with("authorization", "Basic Og==");
     begin(&twice, "a/app").await.status(200);
     app.client().put("/v1/repositories/a/app/", "[]").await.status(200).no_header("x-docker-token");
+}
+
+/// A token that ended during a push, or was made for another name of this host, does not lead from `foo` to `library/foo`.
+#[tokio::test]
+async fn v_9_4_on_an_open_registry_a_token_that_is_none_leads_to_the_repository_that_is_there() {
+    let app = Gantry::shared().await;
+    for space in ["", "library/"] {
+        let short = format!("ended{}", number());
+        let push = Steps::pushing(&app.client(), &format!("{space}{short}")).await;
+        let images = chain(1);
+        push.push(&images, "latest").await;
+        for said in [short.clone(), format!("library/{short}")] {
+            let ended =
+                push.with(push.client.nobody().with(
+                    "authorization",
+                    &format!("Token signature=123abc,repository=\"{said}\",access=read"),
+                ));
+            assert_eq!(ended.tags().await, json!({ "latest": images[0].id }), "{space} {said}");
+            ended.has(&images[0]).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -95,8 +95,7 @@ impl Known {
         }
         let Some(rest) = path.strip_prefix("/v1/repositories/") else { return Reply::new(404, "") };
         let (name, part) = match rest.rsplit_once('/') {
-            Some((_, id)) if id == "access" => {
-                let rest = rest.trim_end_matches("/access");
+            Some((rest, "access")) => {
                 let (rest, id) = rest.rsplit_once('/').expect("an id");
                 return self.access(question, rest.trim_end_matches("/layer"), id);
             }

@@ -164,14 +164,11 @@ async fn v_3_9_checksums_that_do_not_do() {
     push.put_layer(of).await.status(200);
     none().await.says(400, "Missing Image's checksum");
     none().header("x-docker-checksum", "").await.says(400, "Missing Image's checksum");
+    none().header("x-docker-checksum-payload", "").await.says(400, "Missing Image's checksum");
+    none().header("x-docker-checksum", "tarsum+md5:00").await.says(400, "Checksum mismatch");
     for wrong in ["sha256:", "md5:00", &of.payload()[..70], &of.payload().to_uppercase(), &payload(b"", b"")]
     {
-        let put = push.put_checksum_as(&of.id, wrong).await.status(400);
-        let text = put.json()["error"].as_str().expect("a text").to_owned();
-        assert!(
-            ["Checksum mismatch", "Missing Image's checksum"].contains(&text.as_str()),
-            "{wrong}: {text}"
-        );
+        push.put_checksum_as(&of.id, wrong).await.says(400, "Checksum mismatch");
         push.get(&of.id, "json").await.says(400, "Image is being uploaded, retry later");
     }
     push.put_checksum(of).await.status(200);

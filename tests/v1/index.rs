@@ -216,6 +216,27 @@ async fn v_9_2_endpoints_are_hosts_as_clients_know_them() {
     assert_eq!(asked(app.client().with("host", "other.example")).await, "public.example:444");
 }
 
+/// The host of `server.public_url` need not answer v1: one that was named for it is told as it was asked, and tokens count there.
+#[tokio::test]
+async fn v_9_2_a_host_that_is_named_for_v1_is_its_own_endpoint() {
+    let app = Gantry::options()
+        .set("server.public_url", "'https://public.example'")
+        .set("v1.hosts", "['old.example']")
+        .set("v1.only_hosts", "['older.example']")
+        .set("auth.anonymous", "'write'")
+        .start()
+        .await;
+    for host in ["old.example", "old.example:444", "OLDER.example"] {
+        let client = app.client().with("host", host);
+        let told =
+            client.put("/v1/repositories/a/app/", "[]").header("x-docker-token", "true").await.status(200);
+        assert_eq!(told.get("x-docker-endpoints"), Some(host));
+        let push = Steps::pushing(&client, "a/app").await;
+        push.push(&chain(1), "latest").await;
+    }
+    app.client().with("host", "public.example").get("/v1/_ping").await.status(404);
+}
+
 /// What another registry asks its Index.
 #[tokio::test]
 async fn v_6_10_other_registries_ask_about_tokens_and_layers() {

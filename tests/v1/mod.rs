@@ -23,6 +23,7 @@ mod sweep_kills;
 mod sweeps;
 mod switches;
 mod tenants;
+mod together;
 mod users;
 mod vectors;
 mod views;

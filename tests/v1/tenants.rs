@@ -93,8 +93,8 @@ async fn v_18_3_nobody_poisons_the_images_of_another() {
     bobs.has(&bad).await;
     for version in Version::ALL {
         let docker = Docker::new(version, &carol, false).as_user("carol", "a secret 1");
-        assert_eq!(docker.pull("a/app", "latest").await.expect("pulled"), [good.clone()]);
-        assert_eq!(docker.pull("b/app", "latest").await.expect("pulled"), [bad.clone()]);
+        assert_eq!(docker.pull("a/app", "latest").await.expect("pulled"), std::slice::from_ref(&good));
+        assert_eq!(docker.pull("b/app", "latest").await.expect("pulled"), std::slice::from_ref(&bad));
     }
     // Alice, by her password alone, sees hers; Carol could mean either, and gets none.
     let with = |client: &Client| alices.with(client.clone());

@@ -30,6 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open(config(16 << 20)).await?;
     for tasks in [1, 16, 64] {
         commits(&store, tasks).await?;
+        pushes(&store, tasks).await?;
     }
     sessions(&store, 0)?;
     sessions(&store, 16 << 10)?;
@@ -77,6 +78,35 @@ async fn commits(store: &Store, tasks: usize) -> Result<(), Box<dyn std::error::
         "blob rows, {tasks:2} tasks: {rate:8.0}/s durable, {:.1} in a commit",
         done as f64 / commits as f64
     );
+    Ok(())
+}
+
+/// A manifest with a blob and a tag of its own, again and again.
+async fn pushes(store: &Store, tasks: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let begun = Instant::now();
+    let mut set = tokio::task::JoinSet::new();
+    for task in 0..tasks {
+        let meta = Arc::clone(&store.meta);
+        set.spawn(async move {
+            let name = repo("measure/pushes");
+            let layer = blob(&name, "a layer of all");
+            meta.put_blob(layer.clone()).await?;
+            let mut number = 0_u64;
+            while begun.elapsed() < SPAN {
+                let text = format!("{tasks} {task} {number}");
+                let new = manifest(&name, &text, &[&text.replace(' ', "-")]);
+                meta.put_manifest(NewManifest { blobs: vec![layer.digest], ..new }).await?;
+                number += 1;
+            }
+            Ok::<_, gantry_storage::StorageError>(number)
+        });
+    }
+    let mut done = 0;
+    while let Some(outcome) = set.join_next().await {
+        done += outcome??;
+    }
+    let rate = done as f64 / begun.elapsed().as_secs_f64();
+    println!("manifests with a tag, {tasks:2} tasks: {rate:8.0}/s durable");
     Ok(())
 }
 

@@ -3,7 +3,11 @@
 //! The model has no dates and counts nothing: what holds what is worked out anew from the rows each time. That no image that something
 //! needs ever goes, nor its layer, and that all the rest goes in the end, follows from the two being equal.
 
-#![expect(clippy::expect_used, reason = "helpers of tests: a failed expectation is a failed test")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: a failed expectation is a failed test"
+)]
 
 mod scratch;
 

@@ -13,7 +13,7 @@ pub struct Checksums {
     pub payload: Option<Digest>,
     /// `tarsum+sha256:HEX`
     pub tarsum: Option<TarSum>,
-    /// A header came, whatever was in it.
+    /// A header came with something in it, whatever it was.
     pub given: bool,
 }
 
@@ -47,10 +47,11 @@ impl Checksums {
     #[must_use]
     pub fn parse(checksum: Option<&str>, payload: Option<&str>) -> Self {
         let sum = |text: &str| text.parse().ok().filter(|sum: &Digest| sum.algorithm() == Algorithm::Sha256);
-        let given = checksum.is_some() || payload.is_some();
         let checksum = checksum.map(str::trim_ascii).unwrap_or_default();
         // The header that is for it counts, also when what it has is none.
         let payload = payload.map(str::trim_ascii).filter(|text| !text.is_empty()).unwrap_or(checksum);
+        // An empty `payload` has taken the other's place.
+        let given = !payload.is_empty();
         Self { payload: sum(payload), tarsum: checksum.parse().ok(), given }
     }
 }

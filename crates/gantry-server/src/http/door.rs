@@ -52,7 +52,8 @@ pub(crate) fn asked_host(peer: &Peer, parts: &Parts) -> Option<String> {
     Some(name.trim_end_matches('.').to_ascii_lowercase())
 }
 
-fn host_and_port(peer: &Peer, parts: &Parts) -> Option<String> {
+/// The same with the port, if the client said one, as it was written.
+pub(crate) fn host_and_port(peer: &Peer, parts: &Parts) -> Option<String> {
     let forwarded = peer.trusted.then(|| said(&parts.headers, "host")).flatten();
     let host = forwarded.or_else(|| {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);

@@ -18,7 +18,7 @@ mod request_id;
 pub(crate) use body::{Body, Outlet, RequestBody};
 pub(crate) use caller::{Met, asking, identify, met_as, offered};
 pub(crate) use cookie::{SESSION_COOKIE, cookie};
-pub(crate) use door::{Door, asked_host};
+pub(crate) use door::{Door, asked_host, host_and_port};
 pub(crate) use error::ApiError;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;

@@ -6,7 +6,7 @@
 //! A token is a credential for one repository; the cookie is none, and only says where somebody is at work who shows a password, or
 //! nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gantry_oci::RepoName;
 use gantry_oci::access::Action;
@@ -30,8 +30,8 @@ pub(super) struct Caller {
     pub(super) rules: Arc<Rules>,
     /// The repository of the token or cookie, written as V2 has it.
     pub(super) repository: Option<V1Name>,
-    /// The caller's staging place.
-    pub(super) staging: RepoName,
+    /// The caller's staging place, once it was asked for: most requests do not.
+    staging: OnceLock<RepoName>,
     /// The caller came by a token: it is for its repository and for no other.
     bound: bool,
     /// The token, where another server made it.
@@ -67,15 +67,23 @@ impl Caller {
         // On an open registry nothing is checked, so a token means as much as the cookie does.
         let bound = told.is_some() && app.access.auth.has_accounts();
         let told = told.or_else(|| by_cookie(app, peer, parts));
-        // An account that is made anew under an old name finds nothing that was left behind.
-        let made = identity.made.map(|made| format!(" {}", made.0)).unwrap_or_default();
-        // What is narrowed finds only what came by the same narrow way.
-        let narrowed = match &identity.bounds {
-            Bounds { scopes: None, access: None, .. } => String::new(),
-            bounds => format!(" {bounds:?}"),
-        };
-        let staging = RepoName::staging(&format!("{}{made}{narrowed}", identity.subject));
-        Ok(Self { identity, rules, repository: told.map(V1Name::from), staging, bound, foreign })
+        let (repository, staging) = (told.map(V1Name::from), OnceLock::new());
+        Ok(Self { identity, rules, repository, staging, bound, foreign })
+    }
+
+    /// The caller's staging place.
+    fn staging(&self) -> &RepoName {
+        self.staging.get_or_init(|| {
+            let identity = &self.identity;
+            // An account that is made anew under an old name finds nothing that was left behind.
+            let made = identity.made.map(|made| format!(" {}", made.0)).unwrap_or_default();
+            // What is narrowed finds only what came by the same narrow way.
+            let narrowed = match &identity.bounds {
+                Bounds { scopes: None, access: None, .. } => String::new(),
+                bounds => format!(" {bounds:?}"),
+            };
+            RepoName::staging(&format!("{}{made}{narrowed}", identity.subject))
+        })
     }
 
     /// The repository that a request names, as V2 has it: the one that is there, of the two ways to write it; as it was written when
@@ -102,10 +110,10 @@ impl Caller {
         let Some(other) = name.other().filter(|other| self.may_pull(other)) else {
             return Ok(written.clone());
         };
-        if self.may_pull(written) && is_there(app, written).await? || !is_there(app, &other).await? {
-            return Ok(written.clone());
+        if self.may_pull(written) {
+            return there(app, name).await;
         }
-        Ok(other)
+        Ok(if is_there(app, &other).await? { other } else { written.clone() })
     }
 
     /// Whether the caller may do this to a repository.
@@ -130,7 +138,7 @@ impl Caller {
 
     /// Where else the caller may take images from.
     pub(super) fn sources(&self) -> ImageSources<'_> {
-        ImageSources { staging: Some(&self.staging), reader: self }
+        ImageSources { staging: Some(self.staging()), reader: self }
     }
 
     /// Where the image of a request that names no repository is read.
@@ -141,7 +149,7 @@ impl Caller {
         }
         let mut found: Option<(RepoName, Arc<StoredImage>)> = None;
         let may =
-            |repo: &RepoName| if repo.is_staging() { *repo == self.staging } else { self.may_pull(repo) };
+            |repo: &RepoName| if repo.is_staging() { repo == self.staging() } else { self.may_pull(repo) };
         let homes = app.registry.repositories_with_image(id).await?;
         for repo in homes.into_iter().filter(may).take(CANDIDATES) {
             let image = match app.registry.image(&repo, id).await {
@@ -177,7 +185,7 @@ impl Caller {
         match &self.repository {
             Some(told) => self.may(told.written(), Action::Push).map(|()| told.written().clone()),
             // What leads to no repository must not fill the disk.
-            None if self.rules.pushes_somewhere(&self.identity) => Ok(self.staging.clone()),
+            None if self.rules.pushes_somewhere(&self.identity) => Ok(self.staging().clone()),
             None if self.is_nobody() => Err(Failure::Unauthorized),
             None => Err(Failure::Said(
                 StatusCode::FORBIDDEN,
@@ -185,6 +193,14 @@ impl Caller {
             )),
         }
     }
+}
+
+/// The one that is there of the two ways to write a name, where everybody may see both; as it was written when neither is.
+async fn there(app: &App, name: &V1Name) -> Result<RepoName, Failure> {
+    let written = name.written();
+    let Some(other) = name.other() else { return Ok(written.clone()) };
+    let is_other = !is_there(app, written).await? && is_there(app, &other).await?;
+    Ok(if is_other { other } else { written.clone() })
 }
 
 async fn is_there(app: &App, repo: &RepoName) -> Result<bool, Failure> {
@@ -221,8 +237,13 @@ async fn by_token(
     if !auth.has_accounts() {
         let found = auth.identify(&asking).await;
         let identity = met_as(app, &asking, token::OFFERED, found, met)?;
-        let repository = auth.v1_repository(&fields.signature, &door.service);
-        return Ok((identity, repository.unwrap_or_else(|| fields.repository.written().clone())));
+        // One that has ended, or is of another host's name, still says what it was for: tokens say `library/foo` for `foo` too, so
+        // that which of them it is must be looked up.
+        let repository = match auth.v1_repository(&fields.signature, &door.service) {
+            Some(repository) => repository,
+            None => there(app, &fields.repository).await?,
+        };
+        return Ok((identity, repository));
     }
     let found = auth.v1_token(&fields.signature, &asking).await;
     // What stands beside the signature must be what was signed: no client has a reason to write anything else.

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::auth::{Asking, AuthError, Bounds, Credential, Identity, Known, Source};
 use crate::http::legacy::Failure;
 use crate::http::reply::{self, value};
-use crate::http::{Body, Door, Met, Peer, RequestBody, Response, asking, met_as};
+use crate::http::{Body, Met, Peer, RequestBody, Response, asking, met_as};
 use crate::registry::{ImageError, RegistryError};
 use crate::upstream::{INDEX_BODY_MAX, Index, IndexError};
 
@@ -86,7 +86,7 @@ pub(super) async fn relay(
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     // Images are here, whatever the Index says of where they are.
     if answered.status.is_success() && request.repository().is_some() {
-        headers.insert(ENDPOINTS, value(Door::of(&app.config, peer, parts).service));
+        headers.insert(ENDPOINTS, value(super::endpoints(app, peer, parts)));
     }
     Ok(response)
 }

@@ -21,7 +21,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use crate::app::App;
 use crate::http::audit::{About, Asked};
 use crate::http::legacy::{self, Failure};
-use crate::http::{Door, Met, Peer, RequestBody, RequestId, Response, agent, asked_host, reply};
+use crate::http::{
+    Door, Met, Peer, RequestBody, RequestId, Response, agent, asked_host, host_and_port, reply,
+};
 use crate::registry;
 use caller::Caller;
 
@@ -75,6 +77,16 @@ pub(crate) fn hides_v2(app: &App, peer: &Peer, parts: &Parts) -> bool {
     !hosts.is_empty()
         && app.config.v1_enabled()
         && asked_host(peer, parts).is_some_and(|host| among(hosts, &host))
+}
+
+/// Where the images are, in the words of the Index: one host. A host that was named for v1 is told as it was asked, since that of
+/// `server.public_url` need not answer v1 at all.
+fn endpoints(app: &App, peer: &Peer, parts: &Parts) -> String {
+    let settings = &app.config.settings.v1;
+    let is_named = asked_host(peer, parts)
+        .is_some_and(|host| among(&settings.hosts, &host) || among(&settings.only_hosts, &host));
+    let asked = is_named.then(|| host_and_port(peer, parts)).flatten();
+    asked.unwrap_or_else(|| Door::of(&app.config, peer, parts).service)
 }
 
 /// Whether a host name, in lower case, is one of these.

@@ -3,7 +3,7 @@
 use gantry_oci::access::Action;
 use gantry_oci::v1::{ImageId, V1Name};
 use gantry_oci::{Reference, Tag};
-use gantry_storage::TagSet;
+use gantry_storage::{TagSet, Timestamp};
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
@@ -93,7 +93,7 @@ pub(super) async fn delete(cx: &Context<'_>, name: &V1Name) -> Result<Response, 
 #[derive(Serialize)]
 struct TagInfo<'a> {
     /// When, in seconds since 1970.
-    last_update: i64,
+    last_update: Option<i64>,
     docker_version: Option<&'a str>,
     docker_go_version: Option<&'a str>,
     arch: &'a str,
@@ -101,14 +101,22 @@ struct TagInfo<'a> {
     kernel: Option<&'a str>,
 }
 
-/// GET of what is known of a push.
+/// GET of what is known of a push; of a tag that is not there it is nothing, and no failure.
 pub(super) async fn info(cx: &Context<'_>, name: &V1Name, tag: &Tag) -> Result<Response, Failure> {
     let repo = cx.caller.repository(cx.app, name, Action::Pull).await?;
-    // There is such a tag for v1, or 404.
-    cx.app.registry.image_of_tag(&repo, tag).await?;
-    let TagSet { at, agent } = cx.app.registry.tag_set(&repo, tag).await?;
+    let registry = &cx.app.registry;
+    // What is no image for v1 is no tag for it either.
+    let set = match registry.image_of_tag(&repo, tag).await {
+        Ok(_) => registry.tag_set(&repo, tag).await,
+        Err(error) => Err(error),
+    };
+    let (at, agent) = match set {
+        Ok(TagSet { at, agent }) => (Some(at), agent),
+        Err(RegistryError::Image(_) | RegistryError::NameUnknown(_)) => (None, String::new()),
+        Err(error) => return Err(error.into()),
+    };
     json(&TagInfo {
-        last_update: at.as_unix_seconds(),
+        last_update: at.map(Timestamp::as_unix_seconds),
         docker_version: agent::word(&agent, "docker"),
         docker_go_version: agent::word(&agent, "go"),
         arch: agent::word(&agent, "arch").unwrap_or("amd64"),

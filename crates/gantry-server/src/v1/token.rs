@@ -73,7 +73,7 @@ pub(super) fn stamp(
 ) -> Result<(), Failure> {
     let door = Door::of(&cx.app.config, cx.peer, cx.parts);
     let headers = response.headers_mut();
-    headers.insert(ENDPOINTS, value(&door.service));
+    headers.insert(ENDPOINTS, value(super::endpoints(cx.app, cx.peer, cx.parts)));
     let asked = cx.parts.headers.get(TOKEN).is_some_and(|wanted| !wanted.is_empty());
     // A token buys no other (N-8): one of ours would never end, and a foreign one says itself what it is for.
     if !asked || cx.caller.identity.credential == Credential::Bearer {

@@ -1,5 +1,7 @@
 //! From a method, a path and a query to a request.
 
+use std::borrow::Cow;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -18,7 +20,11 @@ pub(super) fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<
         return allow("GET, HEAD", method).map(|()| Request::Ping);
     }
     let below = path.strip_prefix("/v1/").ok_or(RequestError::NotFound)?;
-    let below = percent_decode_str(below).decode_utf8().map_err(|_| RequestError::Path)?;
+    // A search for one byte is much faster than a decoder that finds nothing to do.
+    let below = match below.contains('%') {
+        true => percent_decode_str(below).decode_utf8().map_err(|_| RequestError::Path)?,
+        false => Cow::Borrowed(below),
+    };
     // Old clients write some addresses with a slash at the end, and must not be sent elsewhere.
     let below = below.strip_suffix('/').unwrap_or(&below);
     let segments: Vec<&str> = below.split('/').collect();

@@ -24,11 +24,12 @@ fn v_7_the_headers_of_a_push_are_read() {
 #[test]
 fn v_7_what_is_no_checksum_is_given_and_none() {
     assert_eq!(Checksums::parse(None, None), Checksums::default());
+    for empty in ["", " "] {
+        assert_eq!(Checksums::parse(Some(empty), Some(empty)), Checksums::default());
+    }
     let nothing = Checksums { given: true, ..Checksums::default() };
     let sha512 = Digest::of(Algorithm::Sha512, b"").to_string();
     for text in [
-        "",
-        " ",
         HEX,
         "sha256:",
         "sha256:xyz",

@@ -72,12 +72,12 @@ pub(super) const EMPTYING: [&str; 13] = [
     EMPTY[6],
 ];
 
-const HAS_SOMETHING: &str = "SELECT EXISTS (SELECT 1 FROM manifests WHERE repository = ?1)
-     OR EXISTS (SELECT 1 FROM v1_images WHERE repository = ?1)";
+const HAS_SOMETHING: &str = "SELECT 1 FROM manifests WHERE repository = ?1
+     UNION ALL SELECT 1 FROM v1_images WHERE repository = ?1 LIMIT 1";
 
 /// Whether there is a manifest or an image. Blobs alone are no repository that anybody could speak of.
 pub(super) fn has_something(connection: &Connection, repository: i64) -> rusqlite::Result<bool> {
-    connection.prepare_cached(HAS_SOMETHING)?.query_row([repository], |row| row.get(0))
+    connection.prepare_cached(HAS_SOMETHING)?.exists([repository])
 }
 
 /// All that tags and manifests say goes at once; [`Deleted::Unknown`] when there is nothing of the kind. The repository and its blobs stay, as after the deletion of its last manifest: somebody

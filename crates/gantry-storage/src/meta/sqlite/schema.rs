@@ -521,7 +521,9 @@ mod tests {
                 .map(|line| line.expect("a line"))
                 .collect();
             for line in plan {
-                assert!(!line.starts_with("SCAN") && !line.contains("TEMP B-TREE"), "{sql}\n{line}");
+                // What is answered by other queries alone is a row of no table.
+                let scans = line.starts_with("SCAN") && line != "SCAN CONSTANT ROW";
+                assert!(!scans && !line.contains("TEMP B-TREE"), "{sql}\n{line}");
             }
         }
     }

@@ -7,11 +7,12 @@ use gantry_oci::v1::ImageId;
 use gantry_oci::{Digest, RepoName};
 
 use super::{Meta, blob, by_tag, delete_manifest, delete_tag, get_blob, manifest, put, repo, tag};
+use crate::meta::access::TagLocks;
 use crate::meta::images::{
     ANCESTRY_MAX, BeginImage, Compression, DerivedImage, ImageLayer, ImageState, ImageStep, LayerContent,
     NewImage, StoredImage, View,
 };
-use crate::meta::{Deleted, NewManifest, PutManifest, TagLocks};
+use crate::meta::{Deleted, NewManifest, PutManifest};
 
 pub(super) async fn run(meta: &Meta) {
     an_image_is_pushed_in_steps(meta).await;
