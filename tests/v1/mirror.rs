@@ -497,3 +497,38 @@ async fn v_12_8_a_gantry_mirrors_a_gantry_over_https() {
     let docker = Docker::new(Version::D1_0, &app.client(), false);
     assert_eq!(docker.pull("team/app", "latest").await.expect_err("no pull").status, 503);
 }
+
+/// Whoever may push to the source chooses ids there: a password alone does not say whose image is meant.
+#[tokio::test]
+async fn v_12_6_images_of_one_id_at_the_source_are_not_mistaken_for_each_other() {
+    let source = Gantry::options().account("mirror", "open sesame").start().await;
+    let there = source.client().basic("mirror", "open sesame");
+    let id = new_id();
+    let of = |length| V1Image::new(image_json(&id, None), layer(length));
+    let (good, bad) = (of(300), of(400));
+    for (name, image) in [("evil/app", &bad), ("team/app", &good), ("evil/same", &bad)] {
+        Steps::pushing(&there, name).await.push(std::slice::from_ref(image), "latest").await;
+    }
+    let url = format!("http://{}", source.client().authority());
+    let app = mirror_of(&url)
+        .set("v1.mirror.username", "'mirror'")
+        .set("v1.mirror.password", "'open sesame'")
+        .account("root", "open:sesame")
+        .start()
+        .await;
+    let root = app.client().basic("root", "open:sesame");
+    let alone = Steps { client: root.clone(), name: "team/app".to_owned() };
+    let learn = async |name: &str| {
+        root.get(&format!("/v1/repositories/{name}/tags")).await.status(200);
+    };
+    for name in ["evil/app", "evil/same"] {
+        learn(name).await;
+    }
+    alone.has(&bad).await;
+    learn("team/app").await;
+    alone.lacks(&id).await;
+    // A token says it.
+    Steps::pulling(&root, "team/app").await.has(&good).await;
+    Steps::pulling(&root, "evil/app").await.has(&bad).await;
+    alone.lacks(&id).await;
+}

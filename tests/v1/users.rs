@@ -212,6 +212,19 @@ async fn v_9_5_one_address_makes_few_accounts() {
     sign_up(&at("192.0.2.2"), "user5", "a secret 1", "").await.status(201);
 }
 
+/// Who has an account here is not found out by a list of names; a login from the same place is as good as before.
+#[tokio::test]
+async fn v_9_5_one_address_learns_few_names() {
+    let app = for_all().start().await;
+    let mut told = Vec::new();
+    for _ in 0..40 {
+        told.push(sign_up(&app.client(), "root", "a secret 1", "").await.status);
+    }
+    assert_eq!(&told[..30], [400; 30]);
+    assert_eq!(&told[35..], [401; 5]);
+    login(&app.client(), "root", "open:sesame").await.status(200);
+}
+
 #[tokio::test]
 async fn v_6_16_users_change_their_own_password_and_address_only() {
     let app = Gantry::start().await;

@@ -16,9 +16,12 @@ use super::network;
 const HERE: (NonZeroU32, Duration) = (NonZeroU32::new(5).unwrap(), Duration::from_secs(600));
 /// The same for all addresses together.
 const EVERYWHERE: (NonZeroU32, Duration) = (NonZeroU32::new(100).unwrap(), Duration::from_secs(30));
+/// Names that are looked up for one address, and then one in so long: a login asks once, and a list of names is told to nobody.
+const LOOKED_UP: (NonZeroU32, Duration) = (NonZeroU32::new(30).unwrap(), Duration::from_secs(30));
 
 /// Accounts that were made of late.
 pub(super) struct SignUps {
+    looked_up: DefaultKeyedRateLimiter<IpAddr>,
     here: DefaultKeyedRateLimiter<IpAddr>,
     everywhere: DefaultDirectRateLimiter,
     clock: DefaultClock,
@@ -27,10 +30,16 @@ pub(super) struct SignUps {
 impl SignUps {
     pub(super) fn new() -> Self {
         Self {
+            looked_up: RateLimiter::keyed(quota(LOOKED_UP)),
             here: RateLimiter::keyed(quota(HERE)),
             everywhere: RateLimiter::direct(quota(EVERYWHERE)),
             clock: DefaultClock::default(),
         }
+    }
+
+    /// Whether one more name may be looked up.
+    pub(super) fn may_look_up(&self, address: IpAddr) -> bool {
+        self.looked_up.check_key(&network(address)).is_ok()
     }
 
     /// Counts one.
@@ -49,6 +58,8 @@ impl SignUps {
 
     /// Forgets addresses that made none for long.
     pub(super) fn forget(&self) {
+        self.looked_up.retain_recent();
+        self.looked_up.shrink_to_fit();
         self.here.retain_recent();
         self.here.shrink_to_fit();
     }

@@ -125,6 +125,11 @@ impl Auth {
         }
     }
 
+    /// Whether whoever comes from this address may have one more name looked up.
+    pub fn may_look_up(&self, address: IpAddr) -> bool {
+        self.sign_ups.may_look_up(address)
+    }
+
     /// Counts an account that is about to be made by whoever comes from this address.
     ///
     /// # Errors

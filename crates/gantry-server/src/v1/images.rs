@@ -67,10 +67,8 @@ pub(super) async fn get(cx: &Context<'_>, id: &ImageId, part: ImagePart) -> Resu
 
 /// The repository in which an image is looked for.
 async fn place(cx: &Context<'_>, id: &ImageId) -> Result<RepoName, Failure> {
-    match cx.caller.reads(cx.app, id).await {
-        Ok(repo) => Ok(repo),
-        Err(failure) => mirrored::place(cx, id).await.ok_or(failure),
-    }
+    let here = cx.caller.reads(cx.app, id).await;
+    mirrored::place(cx, id, here).await
 }
 
 /// What a client learns of the layer before it asks for it.

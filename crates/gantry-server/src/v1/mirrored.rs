@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use gantry_oci::RepoName;
+use bytes::Bytes;
 use gantry_oci::access::Action;
 use gantry_oci::v1::{ImageId, ImagePart, Request, V1Name};
+use gantry_oci::{Digest, RepoName};
+use gantry_storage::ImageState;
 use http::{HeaderValue, StatusCode, header};
 
 use super::{Context, images, json};
@@ -46,15 +48,56 @@ fn order<'a>(cx: &Context<'a>, repo: &RepoName) -> Option<(&'a Mirror, Order)> {
     Some((mirror, Order { repo: repo.clone(), name, locks }))
 }
 
-/// The repository of an image that is nowhere here, as far as it is known and the caller may read it.
-pub(super) async fn place(cx: &Context<'_>, id: &ImageId) -> Option<RepoName> {
-    let mirror = cx.app.mirror.as_ref()?;
-    for name in mirror.repositories_of(id) {
-        if let Ok(repo) = cx.caller.repository(cx.app, &name, Action::Pull).await {
-            return Some(repo);
+/// The repository of an image when neither token nor cookie says it. `here`: where it was found on this server.
+///
+/// Ids are what somebody chose, at the source too. So all repositories there that are known to have it, and that the caller may read,
+/// must have the same image, or none is given.
+pub(super) async fn place(
+    cx: &Context<'_>,
+    id: &ImageId,
+    here: Result<RepoName, Failure>,
+) -> Result<RepoName, Failure> {
+    let Some(mirror) = cx.app.mirror.as_ref().filter(|_| cx.caller.repository.is_none()) else { return here };
+    let mut places: Vec<RepoName> = here.as_ref().ok().cloned().into_iter().collect();
+    let Some(named) = mirror.repositories_of(id) else { return Err(ImageError::Unknown.into()) };
+    for name in named {
+        if let Ok(repo) = cx.caller.repository(cx.app, &name, Action::Pull).await
+            && !places.contains(&repo)
+        {
+            places.push(repo);
         }
     }
-    None
+    if let [_, _, ..] = places[..] {
+        let mut known: Option<(Bytes, Digest)> = None;
+        for repo in &places {
+            match content(cx, repo, id).await {
+                // It is gone from there, or nobody can say now.
+                None => {}
+                Some((json, Some(payload)))
+                    if known.as_ref().is_none_or(|known| *known == (json.clone(), payload)) =>
+                {
+                    known = Some((json, payload));
+                }
+                Some(_) => return Err(ImageError::Unknown.into()),
+            }
+        }
+    }
+    places.into_iter().next().map_or(here, Ok)
+}
+
+/// Which image an id is in a repository: its JSON, and the checksum of that and the layer, where it is known.
+async fn content(cx: &Context<'_>, repo: &RepoName, id: &ImageId) -> Option<(Bytes, Option<Digest>)> {
+    match cx.app.registry.image(repo, id).await {
+        Ok(image) if image.state == ImageState::Complete => {
+            let content = image.layer.as_ref().and_then(|layer| layer.content.as_ref());
+            Some((image.json.clone(), content.map(|content| content.payload)))
+        }
+        _ => {
+            let (mirror, order) = order(cx, repo)?;
+            let described = mirror.described(&order, id).await.ok()?;
+            Some((described.json.clone(), described.payload))
+        }
+    }
 }
 
 /// All tags, those of the source over those that are here alone.

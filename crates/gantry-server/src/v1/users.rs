@@ -59,6 +59,10 @@ pub(super) async fn sign_up(cx: &Context<'_>, body: RequestBody) -> Result<Respo
     let name = accounts::check_name(&new.username).map_err(|_| bad("Invalid username"))?;
     let email = new.email.filter(|email| !email.is_empty());
     check_email(email.as_deref())?;
+    // Clients go on to check the password, so that a login is as good as before.
+    if !cx.app.access.auth.may_look_up(address(cx)) {
+        return Err(Failure::Unauthorized);
+    }
     for text in [Some(name.as_str()), email.as_deref()].into_iter().flatten() {
         if is_taken(cx, text).await? {
             return Ok(taken());

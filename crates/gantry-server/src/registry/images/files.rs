@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use gantry_oci::RepoName;
 use gantry_oci::v1::ImageId;
 use gantry_storage::{ImageState, StoredImage};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::{Registry, Result};
 use super::ImageError;
@@ -21,6 +23,18 @@ const MEMBERS_MAX: usize = 1 << 17;
 const NAMES_MAX: usize = 8 << 20;
 /// Bytes of the plain tars that are read for one answer.
 const PLAIN_MAX: u64 = 8 << 30;
+
+/// KiB of lists that are not sent yet; each has at most half of it.
+pub(super) const LISTS_KIB: usize = 128 << 10;
+
+/// A list, and its part of all of them.
+struct Held(Vec<u8>, #[expect(dead_code, reason = "it is given back with the list")] OwnedSemaphorePermit);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// A file, as it is written: type, whether it is deleted, size, time, mode, owner, group. A list has the name before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +72,7 @@ impl Registry {
             lines.push(b'[');
         }
         lines.push(b']');
-        Ok(lines.into())
+        Ok(self.held(lines).await)
     }
 
     /// GET diff: the JSON object.
@@ -92,10 +106,19 @@ impl Registry {
             }
         }
         diff.created.append(&mut open);
-        Ok(to_json(&diff))
+        Ok(self.held(to_json(&diff)).await)
     }
 
-    async fn listed(&self, repo: &RepoName, id: &ImageId) -> Result<std::sync::Arc<StoredImage>> {
+    /// Waits until there is room: whoever reads slowly keeps what is read.
+    async fn held(&self, list: Vec<u8>) -> Bytes {
+        let size = u32::try_from((list.len() >> 10).min(LISTS_KIB)).unwrap_or(u32::MAX);
+        match Arc::clone(&self.images.lists).acquire_many_owned(size).await {
+            Ok(permit) => Bytes::from_owner(Held(list, permit)),
+            Err(_) => list.into(),
+        }
+    }
+
+    async fn listed(&self, repo: &RepoName, id: &ImageId) -> Result<Arc<StoredImage>> {
         let image = self.image(repo, id).await?;
         if image.state == ImageState::Complete { Ok(image) } else { Err(ImageError::InProgress.into()) }
     }
@@ -112,8 +135,8 @@ impl Registry {
     }
 }
 
-fn to_json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// By names.

@@ -102,8 +102,10 @@ pub(super) struct Images {
     pushing: Arc<Semaphore>,
     /// The same for a list of files.
     looking: Arc<Semaphore>,
-    /// To hold such a list until it is written.
+    /// To make such a list.
     listing: Semaphore,
+    /// KiB of lists that are here until they are sent, however slowly they are read.
+    lists: Arc<Semaphore>,
     /// One look through a repository's manifests at a time, by the digest of its name.
     deriving: Locks<Digest>,
 }
@@ -115,6 +117,7 @@ impl Default for Images {
             pushing: permits(),
             looking: permits(),
             listing: Semaphore::new(AT_ONCE),
+            lists: Arc::new(Semaphore::new(files::LISTS_KIB)),
             deriving: Locks::default(),
         }
     }

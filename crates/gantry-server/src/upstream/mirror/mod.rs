@@ -51,8 +51,8 @@ const PUMPS: usize = 8;
 const FILLS_MAX: usize = 1024;
 /// Images of which is known in which repository they are.
 const KNOWN_MAX: usize = 200_000;
-/// Repositories that are remembered of one image.
-const KNOWN_IN: usize = 4;
+/// Repositories that are remembered of one image; of one that more have, none is known for sure.
+const KNOWN_IN: usize = 16;
 /// The owner of what is stored.
 const OWNER: &str = "mirror";
 
@@ -157,10 +157,11 @@ impl Mirror {
             || spellings.iter().flatten().any(|name| patterns.iter().any(|one| one.matches(name.as_str())))
     }
 
-    /// Repositories in which the source has an image, as far as somebody asked for their tags or images.
-    pub(crate) fn repositories_of(&self, id: &ImageId) -> Vec<V1Name> {
+    /// Repositories in which the source has an image, as far as somebody asked for their tags or images; `None`: too many.
+    pub(crate) fn repositories_of(&self, id: &ImageId) -> Option<Vec<V1Name>> {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(id).cloned().unwrap_or_default()
+        let known = known.get(id).cloned().unwrap_or_default();
+        (known.len() < KNOWN_IN).then_some(known)
     }
 
     /// The source's tags of a repository. Those whose images are all here become tags here.
