@@ -88,6 +88,9 @@ table! {
     }
 }
 
+/// How long the word of an Index can count.
+const CACHE_MAX: Duration = Duration::from_secs(3600);
+
 /// Refuses what cannot work, or would send what is secret where anybody can read it.
 pub(super) fn check(v1: &V1) -> Result<(), ConfigError> {
     let V1 { index, mirror, .. } = v1;
@@ -98,6 +101,12 @@ pub(super) fn check(v1: &V1) -> Result<(), ConfigError> {
         if timeout.0 < Duration::from_millis(100) {
             return Err(wrong(key, "is too short: expected at least 100ms"));
         }
+    }
+    if index.cache.0 > CACHE_MAX {
+        return Err(wrong(
+            "v1.index.cache",
+            "is too long: expected at most 1h, since a token that was taken back counts as long",
+        ));
     }
     if index.url.is_none() && (index.ca.is_some() || index.layer_access) {
         return Err(wrong("v1.index.url", "is missing: the other keys of v1.index need it"));
@@ -202,6 +211,7 @@ mod tests {
             ("[index]\nurl = 'https://index.example?x'", "v1.index.url"),
             ("[index]\nca = 'x.pem'", "v1.index.url"),
             ("[index]\nlayer_access = true", "v1.index.url"),
+            ("[index]\ncache = '2h'", "v1.index.cache"),
             ("[index]\ntimeout = '0s'", "v1.index.timeout"),
             ("[mirror]\ntimeout = '10ms'", "v1.mirror.timeout"),
             ("[mirror]\nindex = 'https://i.example'", "v1.mirror.source"),

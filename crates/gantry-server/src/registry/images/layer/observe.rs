@@ -1,7 +1,8 @@
 //! What manifests and checksums have to know of a layer, while it arrives.
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::thread::available_parallelism;
 
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
@@ -9,7 +10,7 @@ use futures_util::StreamExt as _;
 use gantry_oci::{Algorithm, Digest};
 use gantry_storage::Compression;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::super::super::{ByteSource, RegistryError, Result};
@@ -17,6 +18,10 @@ use super::unpack::{MAGIC, is_bomb, sniff};
 
 /// Bytes that are gathered before a thread looks at them.
 const BATCH: usize = 64 << 10;
+
+/// Batches that are looked at at once, of all layers: each is one processor's work, and may be much when it unpacks to much.
+static AT_ONCE: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, usize::from)));
 
 /// A body that is looked at on its way.
 pub(in super::super) struct Observed(Arc<Mutex<Batches>>);
@@ -85,10 +90,13 @@ impl Batches {
 
     /// Hands over what was gathered, after what was handed over before.
     async fn go_on(&mut self) {
+        // A permit first: whoever waits may go away, and the observer must not go with it.
+        let Ok(permit) = AT_ONCE.acquire().await else { return };
         let batch = self.gathered.split().freeze();
         let Some(mut observer) = self.rest().await else { return };
         self.at_work = Work::Looking(tokio::task::spawn_blocking(move || {
             observer.update(&batch);
+            drop(permit);
             observer
         }));
     }
