@@ -5,7 +5,7 @@ use serde_json::json;
 use super::content::{V1Image, chain, grow, json as image_json, layer, new_id};
 use super::docker::{Docker, Version};
 use super::steps::{Steps, image, token};
-use crate::harness::{Client, Gantry};
+use crate::harness::{Client, Gantry, image as v2_image};
 
 /// Alice works in `a`, Bob in `b`; Carol may pull from both.
 struct World {
@@ -104,6 +104,24 @@ async fn v_18_3_nobody_poisons_the_images_of_another() {
 }
 
 /// A password and no token: images wait in a place of the caller's own until a tag says where they belong.
+/// Who shows a password alone is told of all repositories: the id of a derived image is the hash of what it is, that of a pushed one is
+/// anybody's word.
+#[tokio::test]
+async fn v_18_8_a_derived_image_is_not_hidden_by_another_under_its_id() {
+    let World { app: _app, alice, bob, carol } = world().await;
+    alice.at("a/app").push("latest", &v2_image().build()).await.status(201);
+    let id = alice.get("/v1/repositories/a/app/tags/latest").await.status(200).json();
+    let id = id.as_str().expect("an id").to_owned();
+    let good = carol.get(&image(&id, "json")).await.status(200).body;
+    let bad = V1Image::new(image_json(&id, None), layer(200));
+    for (client, name, password) in [(&bob, "b/app", "bob"), (&alice, "a/zzz", "alice")] {
+        let docker = Docker::new(Version::ALL[0], client, false).as_user(password, "a secret 1");
+        docker.push(name, std::slice::from_ref(&bad), &[("latest", 0)]).await.expect("pushed");
+        assert_eq!(carol.get(&image(&id, "json")).await.status(200).body, good);
+        assert_ne!(carol.get(&image(&id, "layer")).await.status(200).body, bad.layer);
+    }
+}
+
 #[tokio::test]
 async fn v_18_4_images_without_a_repository_wait_for_their_tag() {
     let World { app: _app, alice, bob, .. } = world().await;

@@ -148,6 +148,7 @@ impl Caller {
             return Ok(told.written().clone());
         }
         let mut found: Option<(RepoName, Arc<StoredImage>)> = None;
+        let mut doubtful = false;
         let may =
             |repo: &RepoName| if repo.is_staging() { repo == self.staging() } else { self.may_pull(repo) };
         let homes = app.registry.repositories_with_image(id).await?;
@@ -159,15 +160,21 @@ impl Caller {
                 Err(error) => return Err(error.into()),
             };
             match &found {
-                // Two images of one id: which is meant nobody knows, and so neither is given.
-                Some((_, other)) if whole(other) && whole(&image) && !same(other, &image) => {
-                    return Err(self.no_image());
-                }
+                Some((_, other)) if whole(other) && whole(&image) => match (other.derived, image.derived) {
+                    // The id of a derived image is the hash of what it is; that of a pushed one is anybody's word.
+                    (true, false) => {}
+                    (false, true) => found = Some((repo, image)),
+                    _ => doubtful |= !same(other, &image),
+                },
                 Some((_, other)) if whole(other) || !whole(&image) => {}
                 _ => found = Some((repo, image)),
             }
         }
-        found.map(|(repo, _)| repo).ok_or_else(|| self.no_image())
+        match found {
+            Some((repo, image)) if image.derived || !doubtful => Ok(repo),
+            // Two images of one id: which is meant nobody knows, and so neither is given.
+            _ => Err(self.no_image()),
+        }
     }
 
     /// Whoever shows nothing may find more by showing something.
