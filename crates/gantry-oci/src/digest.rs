@@ -217,7 +217,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// The bytes that lower-case digits stand for, when they are exactly as many.
-fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (pairs, []) = text.as_bytes().as_chunks() else { return None };
     if pairs.len() != N {
         return None;

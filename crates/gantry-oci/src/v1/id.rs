@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::digest::read_hex;
 use crate::{Algorithm, Digest};
 
 /// The id of a v1 image: 64 lower-case hexadecimal digits, which the client chooses.
@@ -40,21 +41,7 @@ impl FromStr for ImageId {
     type Err = ImageIdError;
 
     fn from_str(text: &str) -> Result<Self, ImageIdError> {
-        let nibble = |digit: u8| match digit {
-            b'0'..=b'9' => Ok(digit - b'0'),
-            b'a'..=b'f' => Ok(digit - b'a' + 10),
-            _ => Err(ImageIdError),
-        };
-        if text.len() != 64 {
-            return Err(ImageIdError);
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            if let [high, low] = pair {
-                *byte = nibble(*high)? << 4 | nibble(*low)?;
-            }
-        }
-        Ok(Self(bytes))
+        read_hex(text).map(Self).ok_or(ImageIdError)
     }
 }
 

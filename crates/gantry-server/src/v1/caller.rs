@@ -152,7 +152,13 @@ impl Caller {
         let may =
             |repo: &RepoName| if repo.is_staging() { repo == self.staging() } else { self.may_pull(repo) };
         let homes = app.registry.repositories_with_image(id).await?;
-        for repo in homes.into_iter().filter(may).take(CANDIDATES) {
+        let mut homes = homes.into_iter().filter(may).take(CANDIDATES).peekable();
+        let first = homes.next();
+        // Most often there is one, and nothing to compare.
+        if let (Some(only), None) = (&first, homes.peek()) {
+            return Ok(only.clone());
+        }
+        for repo in first.into_iter().chain(homes) {
             let image = match app.registry.image(&repo, id).await {
                 Ok(image) => image,
                 // Gone since it was listed.

@@ -13,6 +13,9 @@ use crate::v1::{ImageId, V1Name};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
+/// Digits of an image id.
+const ID_LEN: usize = 64;
+
 pub(super) fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Request> {
     // Methods are told apart by case; all but those of some row are equal here.
     let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
@@ -27,6 +30,13 @@ pub(super) fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<
     };
     // Old clients write some addresses with a slash at the end, and must not be sent elsewhere.
     let below = below.strip_suffix('/').unwrap_or(&below);
+    // What is asked for most, without a list.
+    if let Some((id, part)) = below.strip_prefix("images/").and_then(|rest| rest.split_once('/'))
+        && id.len() == ID_LEN
+        && !part.contains(['/', '.'])
+    {
+        return image(method, id, part);
+    }
     let segments: Vec<&str> = below.split('/').collect();
     if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
         return Err(RequestError::Path);
