@@ -303,7 +303,7 @@ async fn v_6_12_properties_are_those_of_the_namespace() {
     let shown = app.operate("GET", "/api/namespaces/team/app", Value::Null).await.json();
     assert_eq!(shown["visibility"], "public");
     // Refusals come into the log when there is time for them.
-    let made = |row: &Value| row["action"] == "namespace.change" && row["allowed"] == true;
+    let made = |row: &Value| row["action"] == "namespace.change" && row["result"] == "allowed";
     let changed = app.audit().await.into_iter().find(made).expect("a row");
     assert_eq!((&changed["subject"], &changed["object"]), (&json!("alice"), &json!("team/app")));
 }
