@@ -10,7 +10,7 @@ use gantry_storage::{BlobContent, StoredBlob, StoredImage, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Context, delegate, done, mirrored};
-use crate::auth::Identity;
+use crate::auth::{Credential, Identity};
 use crate::http::blob::{Unserved, serve};
 use crate::http::legacy::Failure;
 use crate::http::reply::{self, Response, digest_value, empty};
@@ -109,8 +109,9 @@ fn ancestry(image: &StoredImage) -> Vec<u8> {
 fn keep(cx: &Context<'_>, repo: &RepoName, headers: &mut HeaderMap) {
     const YEAR: Duration = Duration::from_secs(31_536_000);
     let caller = &cx.caller;
-    // What nobody in particular was given, everybody is.
-    let public = caller.foreign.is_none() && caller.identity.is_anonymous() && !repo.is_staging()
+    // What is given to a caller who shows nothing is given to everybody.
+    let shows_nothing = caller.identity.is_anonymous() && caller.identity.credential == Credential::Nothing;
+    let public = shows_nothing && caller.foreign.is_none() && !repo.is_staging()
         || caller.rules.right(&Identity::anonymous(), repo.as_str(), Action::Pull).is_ok();
     headers.insert(
         header::CACHE_CONTROL,
